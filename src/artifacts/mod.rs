@@ -1,0 +1,1 @@
+//! dbt's JSON artifacts; nothing else knows their shapes.

@@ -1,0 +1,166 @@
+//! What the SQL dialects differ in, as data.
+//!
+//! A new warehouse is one [`Dialect`] value here, one driver in [`crate::adapter`] and one folder
+//! of macros under `src/builtin/`. Code elsewhere reads these fields and never asks for a name.
+
+use crate::relation::Quoting;
+
+/// How a database folds identifiers that are not quoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folding {
+    /// To lower case.
+    Lower,
+    /// To upper case.
+    Upper,
+    /// Kept as written, compared without case.
+    Insensitive,
+}
+
+/// The sqlparser dialect that reads the database's SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parser {
+    /// `DuckDbDialect`.
+    DuckDb,
+    /// `PostgreSqlDialect`.
+    Postgres,
+    /// `SnowflakeDialect`.
+    Snowflake,
+}
+
+/// The names of the types that seeds and unit values are given.
+#[derive(Clone, Copy, Debug)]
+pub struct TypeNames {
+    /// Text of any length.
+    pub text: &'static str,
+    /// Whole numbers of at least 32 bits.
+    pub integer: &'static str,
+    /// Whole numbers of 64 bits.
+    pub bigint: &'static str,
+    /// Numbers with a fraction.
+    pub number: &'static str,
+    /// True or false.
+    pub boolean: &'static str,
+    /// A calendar date.
+    pub date: &'static str,
+    /// A date and time without a zone.
+    pub timestamp: &'static str,
+    /// A time of day.
+    pub time: &'static str,
+}
+
+/// The facts of one database's SQL.
+#[derive(Debug)]
+pub struct Dialect {
+    /// The name that profiles use as `type`; also the prefix of its macros and the folder of its built-ins.
+    pub name: &'static str,
+    /// The character around quoted identifiers.
+    pub quote: char,
+    /// Which parts of a relation are quoted unless the project says otherwise.
+    pub quoting: Quoting,
+    /// How unquoted identifiers are folded.
+    pub folding: Folding,
+    /// The longest identifier, in bytes.
+    pub max_identifier: Option<usize>,
+    /// The parser of its SQL.
+    pub parser: Parser,
+    /// Its type names.
+    pub types: TypeNames,
+    /// The schema that is there without being made.
+    pub default_schema: &'static str,
+    /// Whether a DDL statement can be rolled back.
+    pub transactional_ddl: bool,
+}
+
+/// The embedded database.
+pub static DUCKDB: Dialect = Dialect {
+    name: "duckdb",
+    quote: '"',
+    quoting: Quoting::ALL,
+    folding: Folding::Insensitive,
+    max_identifier: None,
+    parser: Parser::DuckDb,
+    types: TypeNames {
+        text: "varchar",
+        integer: "integer",
+        bigint: "bigint",
+        number: "double",
+        boolean: "boolean",
+        date: "date",
+        timestamp: "timestamp",
+        time: "time",
+    },
+    default_schema: "main",
+    transactional_ddl: true,
+};
+
+/// PostgreSQL.
+pub static POSTGRES: Dialect = Dialect {
+    name: "postgres",
+    quote: '"',
+    quoting: Quoting::ALL,
+    folding: Folding::Lower,
+    max_identifier: Some(63),
+    parser: Parser::Postgres,
+    types: TypeNames {
+        text: "text",
+        integer: "integer",
+        bigint: "bigint",
+        number: "float8",
+        boolean: "boolean",
+        date: "date",
+        timestamp: "timestamp without time zone",
+        time: "time",
+    },
+    default_schema: "public",
+    transactional_ddl: true,
+};
+
+/// Snowflake.
+pub static SNOWFLAKE: Dialect = Dialect {
+    name: "snowflake",
+    quote: '"',
+    quoting: Quoting::NONE,
+    folding: Folding::Upper,
+    max_identifier: Some(255),
+    parser: Parser::Snowflake,
+    types: TypeNames {
+        text: "text",
+        integer: "integer",
+        bigint: "bigint",
+        number: "float8",
+        boolean: "boolean",
+        date: "date",
+        timestamp: "timestamp without time zone",
+        time: "time",
+    },
+    default_schema: "PUBLIC",
+    transactional_ddl: false,
+};
+
+/// Every dialect.
+pub static ALL: &[&Dialect] = &[&DUCKDB, &POSTGRES, &SNOWFLAKE];
+
+/// Finds a dialect by the `type` of a profile.
+pub fn by_name(name: &str) -> Option<&'static Dialect> {
+    ALL.iter().copied().find(|dialect| dialect.name == name)
+}
+
+impl Dialect {
+    /// Quotes an identifier, doubling quote characters inside.
+    pub fn quote_identifier(&self, identifier: &str) -> String {
+        let quote = self.quote;
+        let doubled = identifier.replace(quote, &format!("{quote}{quote}"));
+        format!("{quote}{doubled}{quote}")
+    }
+
+    /// Writes text as a string literal.
+    pub fn string_literal(&self, text: &str) -> String {
+        let backslash = self.parser == Parser::Snowflake;
+        let text = if backslash {
+            text.replace('\\', "\\\\")
+        } else {
+            text.to_owned()
+        };
+        format!("'{}'", text.replace('\'', "''"))
+    }
+}

@@ -1,0 +1,3 @@
+//! The run: nodes in order, on several sessions at once.
+
+pub mod event;

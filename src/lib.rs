@@ -1,0 +1,38 @@
+//! daygrain compiles Jinja SQL models and builds them day by day.
+//!
+//! One pipe, of which every command is a prefix or a variant:
+//!
+//! ```text
+//! argv -> settings -> load -> parse -> graph -> select -> look -> plan -> execute -> report -> exit code
+//! ```
+//!
+//! The modules stand on floors, and a file imports from its own floor or from lower ones only
+//! (`tests/integration/floors.rs` keeps that):
+//!
+//! | floor | modules |
+//! |---|---|
+//! | 0 | [`source`], [`diagnostic`], [`yaml`], [`dialect`], [`relation`], [`table`] |
+//! | 1 | [`config`], [`loader`] |
+//! | 2 | [`jinja`], [`sql`], [`adapter`]: none of the three imports another |
+//! | 3 | [`manifest`], [`graph`], [`selector`] |
+//! | 5 | [`executor`] |
+//! | 6 | [`artifacts`] |
+//! | 7 | [`cli`] |
+
+pub mod adapter;
+pub mod artifacts;
+pub mod cli;
+pub mod config;
+pub mod diagnostic;
+pub mod dialect;
+pub mod executor;
+pub mod graph;
+pub mod jinja;
+pub mod loader;
+pub mod manifest;
+pub mod relation;
+pub mod selector;
+pub mod source;
+pub mod sql;
+pub mod table;
+pub mod yaml;

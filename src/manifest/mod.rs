@@ -1,0 +1,29 @@
+//! What a project consists of: nodes, sources, macros, and how they depend on each other.
+//!
+//! [`parse`] makes a [`Manifest`] of loaded files, with every diagnostic it can find. Nothing here
+//! knows dbt's JSON shapes ([`crate::artifacts`] does) or talks to a database.
+
+pub mod node;
+
+pub use node::*;
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+/// Everything that was parsed.
+#[derive(Debug, Default)]
+pub struct Manifest {
+    /// The root project's name.
+    pub project: Arc<str>,
+    /// Models, seeds, tests, analyses, operations (`on-run-start`): enabled ones, by unique id, sorted.
+    pub nodes: IndexMap<UniqueId, Arc<Node>>,
+    /// Sources, by unique id, sorted.
+    pub sources: IndexMap<UniqueId, Arc<Source>>,
+    /// Macros, by unique id, sorted.
+    pub macros: IndexMap<UniqueId, Arc<Macro>>,
+    /// Blocks of `{% docs %}`, by unique id, sorted.
+    pub docs: IndexMap<UniqueId, Arc<DocBlock>>,
+    /// Nodes and sources that their config disabled.
+    pub disabled: IndexMap<UniqueId, Arc<Node>>,
+}

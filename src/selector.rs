@@ -1,0 +1,1 @@
+//! `--select` and `--exclude`: from words to nodes.

@@ -1,0 +1,1 @@
+//! Reading SQL: the only user of sqlparser.
