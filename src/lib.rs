@@ -11,7 +11,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`source`], [`diagnostic`], [`yaml`], [`dialect`], [`relation`], [`table`] |
+//! | 0 | [`source`], [`diagnostic`], [`yaml`], [`dialect`], [`relation`], [`table`], [`files`] |
 //! | 1 | [`config`], [`loader`] |
 //! | 2 | [`jinja`], [`sql`], [`adapter`]: none of the three imports another |
 //! | 3 | [`manifest`], [`graph`], [`selector`] |
@@ -26,6 +26,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod dialect;
 pub mod executor;
+pub mod files;
 pub mod graph;
 pub mod jinja;
 pub mod loader;

@@ -5,14 +5,27 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::diagnostic::Diagnostic;
+use crate::dialect::Dialect;
 use crate::jinja::port::TemplateMessage;
-use crate::manifest::{ResourceType, UniqueId};
+use crate::manifest::{Node, ResourceType, UniqueId};
 
 /// One event of a command.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// The command starts.
+    CommandStarted {
+        /// The command as it was typed, without the program's name.
+        command: String,
+    },
+    /// The project was parsed.
+    Found {
+        /// How many of each kind, in words, such as `5 models, 1 seed`.
+        stats: String,
+    },
     /// The run starts.
     RunStarted {
+        /// The target's name.
+        target: String,
         /// How many nodes will run.
         total: usize,
         /// How many sessions run at once.
@@ -54,6 +67,19 @@ pub enum Event {
     },
     /// A warning or an error that belongs to no node.
     Diagnostic(Arc<Diagnostic>),
+    /// The command cannot go on; the exit code will be 2.
+    Fatal(Vec<Arc<Diagnostic>>),
+    /// What the command was asked to print.
+    Output(Output),
+    /// What to try next, for people at a terminal.
+    Hint(String),
+    /// An artifact was written.
+    ArtifactWritten {
+        /// dbt's word for it, such as `manifest`.
+        kind: &'static str,
+        /// The file, below the project's root.
+        path: String,
+    },
     /// The user asked to stop.
     Cancelling,
     /// The run has ended.
@@ -62,7 +88,45 @@ pub enum Event {
         results: Vec<Arc<NodeResult>>,
         /// How long it took.
         elapsed: Duration,
+        /// Whether the user stopped it.
+        cancelled: bool,
     },
+    /// The command has ended.
+    CommandFinished {
+        /// As in [`Event::CommandStarted`].
+        command: String,
+        /// Whether the exit code will be 0.
+        success: bool,
+        /// How long it took.
+        elapsed: Duration,
+    },
+}
+
+/// What a command was asked to print: shown also with `--quiet`.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// A line of `ls`.
+    Line(String),
+    /// The rows of `show`, already laid out.
+    Preview {
+        /// The node; `None` for inline SQL.
+        node: Option<String>,
+        /// The table or the JSON.
+        text: String,
+        /// Whether it is JSON, which is printed without a title.
+        json: bool,
+    },
+    /// The compiled SQL of `compile`.
+    Compiled {
+        /// The node; `None` for inline SQL.
+        node: Option<String>,
+        /// The SQL, or JSON.
+        text: String,
+        /// Whether it is JSON, which is printed without a title.
+        json: bool,
+    },
+    /// Any other text, such as the checks of `debug`.
+    Text(String),
 }
 
 /// What a reporter says of a node.
@@ -76,12 +140,51 @@ pub struct NodeFacts {
     pub name: String,
     /// How it is built.
     pub materialization: String,
-    /// Its relation as SQL writes it, where it has one.
+    /// Its relation as SQL writes it, where it has one; of a test, where its failures are stored.
     pub relation: Option<String>,
     /// Its relation in short (`schema.identifier`), where it has one.
     pub short_relation: Option<String>,
     /// The file that it stands in, below the package's root.
     pub path: String,
+    /// Its database, where it is named.
+    pub database: String,
+    /// Its schema.
+    pub schema: String,
+    /// The identifier of its relation.
+    pub alias: String,
+    /// The node that a test is attached to.
+    pub attached_to: Option<UniqueId>,
+}
+
+impl NodeFacts {
+    /// Gathers the facts of a node.
+    pub fn new(node: &Node, dialect: &Dialect) -> NodeFacts {
+        let has_relation = match node.resource_type {
+            ResourceType::Model => !node.is_ephemeral(),
+            ResourceType::Seed | ResourceType::Source => true,
+            ResourceType::Test => node.config.stores_failures(),
+            _ => false,
+        };
+        let schema = node.relation.schema.as_deref().unwrap_or_default();
+        NodeFacts {
+            unique_id: node.unique_id.clone(),
+            resource_type: node.resource_type,
+            name: node.name.clone(),
+            materialization: node.materialization().to_owned(),
+            relation: has_relation.then(|| node.relation.render(dialect)),
+            short_relation: has_relation.then(|| format!("{schema}.{}", node.alias)),
+            path: node.original_path.clone(),
+            database: node
+                .relation
+                .database
+                .as_deref()
+                .unwrap_or_default()
+                .to_owned(),
+            schema: schema.to_owned(),
+            alias: node.alias.clone(),
+            attached_to: node.test.as_ref().and_then(|test| test.attached_to.clone()),
+        }
+    }
 }
 
 /// How a node ended, in dbt's words.
