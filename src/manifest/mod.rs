@@ -3,6 +3,8 @@
 //! [`parse`] makes a [`Manifest`] of loaded files, with every diagnostic it can find. Nothing here
 //! knows dbt's JSON shapes ([`crate::artifacts`] does) or talks to a database.
 
+#[cfg(test)]
+pub mod fixture;
 pub mod node;
 
 pub use node::*;

@@ -66,6 +66,25 @@ pub enum ResourceType {
 }
 
 impl ResourceType {
+    /// Every type.
+    pub const ALL: &'static [ResourceType] = &[
+        ResourceType::Model,
+        ResourceType::Seed,
+        ResourceType::Test,
+        ResourceType::Analysis,
+        ResourceType::Operation,
+        ResourceType::SqlOperation,
+        ResourceType::Source,
+    ];
+
+    /// Reads dbt's word.
+    pub fn parse(word: &str) -> Option<ResourceType> {
+        ResourceType::ALL
+            .iter()
+            .copied()
+            .find(|kind| kind.as_str() == word)
+    }
+
     /// dbt's word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -111,6 +130,8 @@ pub struct Node {
     pub columns: IndexMap<String, ColumnInfo>,
     /// `meta` of the YAML and the config, merged.
     pub meta: serde_json::Map<String, Json>,
+    /// Its tags: those of its config and, of a generic test, those of its column; sorted.
+    pub tags: Vec<String>,
     /// Calls of `ref`, with their places.
     pub refs: Vec<(RefCall, Span)>,
     /// Calls of `source`, with their places.
