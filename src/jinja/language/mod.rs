@@ -4,7 +4,21 @@
 //! Knows nothing of dbt's context: names that a template reads come from the root object of its
 //! [`Scope`].
 
+mod fault;
+mod format;
+mod methods;
+mod operators;
+mod percent;
+mod values;
+
 use std::sync::Arc;
+
+pub use fault::{raise, raise_return};
+pub use format::{py_repr, py_str};
+pub use methods::{bind, kwargs, split_kwargs, wrong_arguments};
+pub use values::{
+    PyDict, PyList, dict, from_json, items, list, pairs, to_json, tuple, type_error, type_name,
+};
 
 use indexmap::IndexMap;
 use minijinja::Value;
