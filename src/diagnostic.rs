@@ -87,6 +87,8 @@ codes! {
     BadCsv = "bad-csv",
     /// A package that is declared and not installed.
     MissingPackage = "missing-package",
+    /// A project that wants another version of dbt.
+    RequiredVersion = "required-version",
     /// A deprecated spelling that still works.
     Deprecated = "deprecated",
     /// The user stopped the run.

@@ -1,16 +1,19 @@
 //! `dbt_project.yml`.
 
+mod read;
+mod version;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use crate::diagnostic::Diagnostic;
 use crate::source::SourceFile;
 use crate::yaml::Yaml;
 
-use super::RenderText;
+pub use read::{FILE_NAME, read};
+pub use version::DBT_VERSION;
 
 /// One package: the root project, or one installed below it.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ pub struct ProjectFile {
     pub profile: Option<String>,
     /// `model-paths` and its fellows, relative to the root.
     pub paths: Paths,
-    /// `vars`, rendered: plain ones, and maps by package name.
+    /// `vars`, as written, for dbt renders none: plain ones, and maps by package name.
     pub vars: serde_json::Map<String, Json>,
     /// `quoting`: database, schema, identifier, where said.
     pub quoting: PartialQuoting,
@@ -37,14 +40,17 @@ pub struct ProjectFile {
     pub on_run_start: Vec<Yaml>,
     /// `on-run-end`: raw templates.
     pub on_run_end: Vec<Yaml>,
-    /// The trees below `models:`, `seeds:` and the like, by that word; unrendered.
+    /// The trees below `models:`, `seeds:` and the like, by that word with underscores; `tests:` is
+    /// under `data_tests`. Unrendered mappings.
     pub configs: IndexMap<String, Yaml>,
     /// `flags`, rendered.
     pub flags: serde_json::Map<String, Json>,
-    /// `query-comment`; `None` where the key is missing.
+    /// `query-comment`, as written; `None` where the key is missing.
     pub query_comment: Option<Json>,
-    /// `require-dbt-version`, in whatever form it has.
+    /// `require-dbt-version`, in whatever form it has; already checked.
     pub require_dbt_version: Option<Json>,
+    /// `restrict-access`.
+    pub restrict_access: bool,
 }
 
 /// The folders of a project, relative to its root, in order.
@@ -62,6 +68,10 @@ pub struct Paths {
     pub analyses: Vec<String>,
     /// `snapshot-paths`, default `snapshots`.
     pub snapshots: Vec<String>,
+    /// `function-paths`, default `functions`.
+    pub functions: Vec<String>,
+    /// `asset-paths`, default none.
+    pub assets: Vec<String>,
     /// `docs-paths`; default all of the others.
     pub docs: Vec<String>,
     /// `target-path`, default `target`.
@@ -74,6 +84,30 @@ pub struct Paths {
     pub clean: Vec<String>,
 }
 
+impl Paths {
+    /// The folders that hold nodes and macros, each once, in the order of the fields.
+    pub fn sources(&self) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for path in [
+            &self.models,
+            &self.seeds,
+            &self.snapshots,
+            &self.analyses,
+            &self.macros,
+            &self.tests,
+            &self.functions,
+        ]
+        .into_iter()
+        .flatten()
+        {
+            if !all.contains(path) {
+                all.push(path.clone());
+            }
+        }
+        all
+    }
+}
+
 /// The parts of a relation's name that a file says something about.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PartialQuoting {
@@ -83,15 +117,4 @@ pub struct PartialQuoting {
     pub schema: Option<bool>,
     /// The identifier.
     pub identifier: Option<bool>,
-}
-
-/// Reads `dbt_project.yml` in a folder.
-///
-/// The second value holds warnings and errors; the first is there unless the file is unusable.
-pub fn read(
-    root: &std::path::Path,
-    render: &RenderText<'_>,
-) -> (Option<ProjectFile>, Vec<Diagnostic>) {
-    let _ = (root, render);
-    todo!()
 }

@@ -1,0 +1,1 @@
+//! `packages.yml` and `dependencies.yml`: which packages a project declares.
