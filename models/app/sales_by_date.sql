@@ -1,0 +1,2 @@
+{{ config(materialized='view') }}
+{{ sales_by(['partition_date']) }}

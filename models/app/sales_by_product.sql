@@ -1,0 +1,1 @@
+{{ sales_by(['product_id']) }}

@@ -1,0 +1,24 @@
+-- Each day holds what the day before held, and its own orders.
+with counts as (
+
+    select partition_date, count(*) as held
+    from {{ ref('dim_customer_orders') }}
+    group by partition_date
+
+),
+
+own as (
+
+    select partition_date, count(*) as placed
+    from {{ ref('orders') }}
+    group by partition_date
+
+)
+
+select counts.partition_date, counts.held, yesterday.held as held_before, own.placed
+from counts
+left join counts as yesterday
+    on yesterday.partition_date = {{ add_days('counts.partition_date', -1) }}
+left join own
+    on own.partition_date = counts.partition_date
+where counts.held <> coalesce(yesterday.held, 0) + coalesce(own.placed, 0)
