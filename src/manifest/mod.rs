@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 pub mod fixture;
+pub mod json;
 pub mod node;
 
 pub use node::*;
