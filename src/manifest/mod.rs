@@ -1,7 +1,7 @@
 //! What a project consists of: nodes, sources, macros, and how they depend on each other.
 //!
-//! [`parse`] makes a [`Manifest`] of loaded files, with every diagnostic it can find. Nothing here
-//! knows dbt's JSON shapes ([`crate::artifacts`] does) or talks to a database.
+//! [`parse`] makes a [`Manifest`] of loaded files, with every diagnostic it can find. What templates
+//! see of it has dbt's shapes ([`json`]). Nothing here talks to a database.
 
 #[cfg(test)]
 pub mod fixture;
