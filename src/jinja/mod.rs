@@ -3,6 +3,7 @@
 //! [`language`] makes minijinja behave like Jinja2 on Python; [`context`] gives templates what dbt
 //! gives them. What they may ask of the outside is the [`Warehouse`] and the [`Resolver`].
 
+pub mod builtin;
 pub mod context;
 pub mod language;
 pub mod port;

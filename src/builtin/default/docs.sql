@@ -1,0 +1,39 @@
+{# `persist_docs`: descriptions as comments in the database. #}
+
+{% macro alter_relation_comment(relation, relation_comment) -%}
+  {{- return(adapter.dispatch('alter_relation_comment', 'dbt')(relation, relation_comment)) -}}
+{%- endmacro %}
+
+{% macro default__alter_relation_comment(relation, relation_comment) -%}
+comment on {{ (relation.type or 'table') | replace('_', ' ') }} {{ relation }} is {{ dbt.string_literal(dbt.escape_single_quotes(relation_comment)) }}
+{%- endmacro %}
+
+
+{% macro alter_column_comment(relation, column_dict) -%}
+  {{- return(adapter.dispatch('alter_column_comment', 'dbt')(relation, column_dict)) -}}
+{%- endmacro %}
+
+{# One statement a column that both the YAML and the database know. #}
+{% macro default__alter_column_comment(relation, column_dict) -%}
+  {%- set existing = adapter.get_columns_in_relation(relation) | map(attribute='name') | list -%}
+  {%- for name, column in column_dict.items() if name in existing %}
+comment on column {{ relation }}.{{ adapter.quote(name) if column.quote else name }} is {{ dbt.string_literal(dbt.escape_single_quotes(column.description)) }};
+  {%- endfor -%}
+{%- endmacro %}
+
+
+{% macro persist_docs(relation, model, for_relation=true, for_columns=true) -%}
+  {{- return(adapter.dispatch('persist_docs', 'dbt')(relation, model, for_relation, for_columns)) -}}
+{%- endmacro %}
+
+{% macro default__persist_docs(relation, model, for_relation, for_columns) -%}
+  {%- if for_relation and config.persist_relation_docs() and model.description -%}
+    {%- do run_query(alter_relation_comment(relation, model.description)) -%}
+  {%- endif -%}
+  {%- if for_columns and config.persist_column_docs() and model.columns -%}
+    {%- set comments = alter_column_comment(relation, model.columns) | trim -%}
+    {%- if comments -%}
+      {%- do run_query(comments) -%}
+    {%- endif -%}
+  {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,91 @@
+{# What DuckDB has: its catalogue, and statements that it says in its own way. #}
+
+{% macro duckdb__list_relations_without_caching(schema_relation) -%}
+  {%- set sql -%}
+    select
+      table_catalog as database,
+      table_name as name,
+      table_schema as schema,
+      case table_type when 'VIEW' then 'view' else 'table' end as type
+    from system.information_schema.tables
+    where lower(table_schema) = lower({{ dbt.string_literal(schema_relation.schema) }})
+    {%- if schema_relation.database %}
+      and lower(table_catalog) = lower({{ dbt.string_literal(schema_relation.database) }})
+    {%- endif %}
+  {%- endset -%}
+  {%- do return(run_query(sql)) -%}
+{%- endmacro %}
+
+
+{# A temporary table lies in a catalogue of its own, so a relation without a database is looked up by name. #}
+{% macro duckdb__get_columns_in_relation(relation) -%}
+  {%- set sql -%}
+    select
+      column_name,
+      data_type,
+      character_maximum_length,
+      numeric_precision,
+      numeric_scale
+    from system.information_schema.columns
+    where lower(table_name) = lower({{ dbt.string_literal(relation.identifier) }})
+    {%- if relation.schema %}
+      and lower(table_schema) = lower({{ dbt.string_literal(relation.schema) }})
+    {%- endif %}
+    {%- if relation.database %}
+      and lower(table_catalog) = lower({{ dbt.string_literal(relation.database) }})
+    {%- endif %}
+    order by ordinal_position
+  {%- endset -%}
+  {%- do return(sql_convert_columns_in_relation(run_query(sql))) -%}
+{%- endmacro %}
+
+
+{% macro duckdb__list_schemas(database) -%}
+  {%- set sql -%}
+    select schema_name
+    from system.information_schema.schemata
+    {%- if database %}
+    where lower(catalog_name) = lower({{ dbt.string_literal(database) }})
+    {%- endif %}
+  {%- endset -%}
+  {%- do return(run_query(sql)) -%}
+{%- endmacro %}
+
+
+{% macro duckdb__check_schema_exists(information_schema, schema) -%}
+  {%- set sql -%}
+    select count(*)
+    from system.information_schema.schemata
+    where lower(schema_name) = lower({{ dbt.string_literal(schema) }})
+      and lower(catalog_name) = lower({{ dbt.string_literal(information_schema.database) }})
+  {%- endset -%}
+  {%- do return(run_query(sql)) -%}
+{%- endmacro %}
+
+
+{% macro duckdb__make_temp_relation(base_relation, suffix) -%}
+  {%- do return(suffixed_relation(base_relation, suffix).incorporate(path={'database': none, 'schema': none})) -%}
+{%- endmacro %}
+
+
+{# The type of a column that views read can be changed at any time: they find it by name. #}
+{% macro duckdb__truncate_relation(relation) -%}
+  {%- call statement('truncate_relation') -%}
+    delete from {{ relation.render() }}
+  {%- endcall -%}
+{%- endmacro %}
+
+
+{% macro duckdb__get_create_index_sql(relation, index_dict) -%}
+  {%- set columns = index_dict['columns'] -%}
+  {%- set name = local_md5((columns | join('_')) ~ '_' ~ relation.render() ~ '_' ~ index_dict.get('unique', false)) -%}
+  {%- do return('create ' ~ ('unique ' if index_dict.get('unique') else '') ~ 'index if not exists "' ~ name ~ '" on ' ~ relation ~ ' (' ~ columns | join(', ') ~ ')') -%}
+{%- endmacro %}
+
+
+{# An embedded database has one user. #}
+{% macro duckdb__apply_grants(relation, grant_config, should_revoke=true) -%}
+  {%- if grant_config -%}
+    {%- do exceptions.raise_compiler_error('DuckDB has no grants; put `grants` under a condition on `target.type`') -%}
+  {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,115 @@
+{# What Postgres has: its catalogue, and statements that it says in its own way. #}
+
+{% macro postgres__list_relations_without_caching(schema_relation) -%}
+  {%- set sql -%}
+    select
+      {{ dbt.string_literal(schema_relation.database) }} as database,
+      c.relname as name,
+      n.nspname as schema,
+      case c.relkind
+        when 'v' then 'view'
+        when 'm' then 'materialized_view'
+        when 'f' then 'external'
+        else 'table'
+      end as type
+    from pg_catalog.pg_class as c
+    inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p', 'v', 'm', 'f')
+      and lower(n.nspname) = lower({{ dbt.string_literal(schema_relation.schema) }})
+  {%- endset -%}
+  {%- do return(run_query(sql)) -%}
+{%- endmacro %}
+
+
+{# From the catalogue itself: the information schema knows neither materialized views nor temporary schemas by name. #}
+{% macro postgres__get_columns_in_relation(relation) -%}
+  {%- set sql -%}
+    select
+      a.attname as column_name,
+      pg_catalog.format_type(a.atttypid, null) as data_type,
+      case when t.typname in ('varchar', 'bpchar') and a.atttypmod > 4 then a.atttypmod - 4 end as character_maximum_length,
+      case when t.typname = 'numeric' and a.atttypmod > 4 then ((a.atttypmod - 4) >> 16) & 65535 end as numeric_precision,
+      case when t.typname = 'numeric' and a.atttypmod > 4 then (a.atttypmod - 4) & 65535 end as numeric_scale
+    from pg_catalog.pg_attribute as a
+    inner join pg_catalog.pg_type as t on t.oid = a.atttypid
+    where a.attrelid = to_regclass({{ dbt.string_literal(dbt.escape_single_quotes(relation.include(database=false).render())) }})
+      and a.attnum > 0
+      and not a.attisdropped
+    order by a.attnum
+  {%- endset -%}
+  {%- do return(sql_convert_columns_in_relation(run_query(sql))) -%}
+{%- endmacro %}
+
+
+{% macro postgres__list_schemas(database) -%}
+  {%- set sql -%}
+    select distinct nspname as schema_name
+    from pg_catalog.pg_namespace
+  {%- endset -%}
+  {%- do return(run_query(sql)) -%}
+{%- endmacro %}
+
+
+{% macro postgres__check_schema_exists(information_schema, schema) -%}
+  {%- set sql -%}
+    select count(*)
+    from pg_catalog.pg_namespace
+    where lower(nspname) = lower({{ dbt.string_literal(schema) }})
+  {%- endset -%}
+  {%- do return(run_query(sql)) -%}
+{%- endmacro %}
+
+
+{# Temporary tables lie in a schema of the session. #}
+{% macro postgres__make_temp_relation(base_relation, suffix) -%}
+  {%- do return(suffixed_relation(base_relation, suffix).incorporate(path={'database': none, 'schema': none})) -%}
+{%- endmacro %}
+
+
+{% macro postgres__alter_column_type(relation, column_name, new_column_type) -%}
+  {%- set name = adapter.quote(column_name) -%}
+  {%- call statement('alter_column_type') -%}
+    alter table {{ relation }} alter column {{ name }} set data type {{ new_column_type }} using {{ name }}::{{ new_column_type }}
+  {%- endcall -%}
+{%- endmacro %}
+
+
+{% macro postgres__create_table_as(temporary, relation, sql) -%}
+{%- set name = relation.include(database=false, schema=false) if temporary else relation -%}
+{{ sql_header_text() -}}
+create {% if temporary %}temporary {% elif config.get('unlogged', default=false) %}unlogged {% endif %}table {{ name }} as (
+{{ sql }}
+)
+{%- endmacro %}
+
+
+{# The name follows from what the index is, so that two runs agree on whether it is there. #}
+{% macro postgres__get_create_index_sql(relation, index_dict) -%}
+  {%- set columns = index_dict['columns'] -%}
+  {%- set kind = index_dict.get('type') -%}
+  {%- set unique = index_dict.get('unique', false) -%}
+  {%- do return(
+    'create ' ~ ('unique ' if unique else '') ~ 'index if not exists "' ~ postgres__index_name(relation, index_dict)
+    ~ '" on ' ~ relation ~ (' using ' ~ kind if kind else '') ~ ' (' ~ columns | join(', ') ~ ')'
+  ) -%}
+{%- endmacro %}
+
+{% macro postgres__index_name(relation, index_dict) -%}
+  {%- set parts = index_dict['columns'] + [relation.render(), index_dict.get('unique', false) | string, index_dict.get('type') | string] -%}
+  {%- do return(local_md5(parts | join('_'))) -%}
+{%- endmacro %}
+
+
+{% macro postgres__get_show_grant_sql(relation) -%}
+select grantee, privilege_type
+from {{ relation.information_schema('role_table_grants') }}
+where grantor = current_role
+  and grantee != current_role
+  and table_schema = {{ dbt.string_literal(relation.schema) }}
+  and table_name = {{ dbt.string_literal(relation.identifier) }}
+{%- endmacro %}
+
+{# A view that is replaced keeps its grants, and so does a table whose rows are replaced. #}
+{% macro postgres__copy_grants() -%}
+  {%- do return(true) -%}
+{%- endmacro %}
