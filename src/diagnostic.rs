@@ -69,6 +69,8 @@ codes! {
     UnknownPatch = "unknown-patch",
     /// A config whose value is not understood.
     BadConfig = "bad-config",
+    /// A config path of `dbt_project.yml` that no node has.
+    UnusedConfig = "unused-config",
     /// Something of dbt that daygrain does not do yet.
     Unsupported = "unsupported",
     /// A selector that does not parse.

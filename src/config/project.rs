@@ -12,6 +12,8 @@ use serde_json::Value as Json;
 use crate::source::SourceFile;
 use crate::yaml::Yaml;
 
+#[cfg(test)]
+pub(crate) use read::read_file;
 pub use read::{FILE_NAME, read};
 pub use version::DBT_VERSION;
 
