@@ -97,6 +97,33 @@ codes! {
     Cancelled = "cancelled",
 }
 
+impl Code {
+    /// dbt's words for mistakes of this kind, which other tools look for, such as `Compilation Error`.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Code::YamlSyntax
+            | Code::YamlShape
+            | Code::UnknownKey
+            | Code::BadConfig
+            | Code::MissingEnvVar => "Parsing Error",
+            Code::MissingVar
+            | Code::JinjaSyntax
+            | Code::JinjaRender
+            | Code::UndefinedMacro
+            | Code::WrongArguments
+            | Code::CompilerError
+            | Code::DuplicateName
+            | Code::UnknownRef
+            | Code::UnknownSource
+            | Code::UnknownPatch
+            | Code::Unsupported => "Compilation Error",
+            Code::Connection | Code::Database => "Database Error",
+            Code::Usage => "Usage Error",
+            _ => "Runtime Error",
+        }
+    }
+}
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {

@@ -14,7 +14,7 @@ use crate::manifest::{Node, ResourceType, UniqueId};
 pub enum Event {
     /// The command starts.
     CommandStarted {
-        /// The command as it was typed, without the program's name.
+        /// The command's name, such as `build`.
         command: String,
     },
     /// The project was parsed.
@@ -184,6 +184,22 @@ impl NodeFacts {
             alias: node.alias.clone(),
             attached_to: node.test.as_ref().and_then(|test| test.attached_to.clone()),
         }
+    }
+}
+
+impl NodeFacts {
+    /// What run results say of a failure, in dbt's words:
+    /// `Database Error in model orders (models/orders.sql)`, and the message below.
+    pub fn failure(&self, diagnostic: &Diagnostic) -> String {
+        let kind = diagnostic.code.kind();
+        let (resource, name, path) = (self.resource_type.as_str(), &self.name, &self.path);
+        let mut text = format!("{kind} in {resource} {name} ({path})");
+        let lines = diagnostic.message.lines();
+        for line in lines.chain(diagnostic.notes.iter().flat_map(|note| note.lines())) {
+            text.push_str("\n  ");
+            text.push_str(line);
+        }
+        text
     }
 }
 
