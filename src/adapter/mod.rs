@@ -3,11 +3,19 @@
 //! Few methods, asynchronous. Metadata queries, DDL and DML are macros or dialect data, never
 //! methods here.
 
+mod duckdb;
+mod fields;
+mod postgres;
+
+use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::dialect::Dialect;
+use crate::config::profile::Target;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::dialect::{DUCKDB, Dialect, POSTGRES};
 use crate::relation::Relation;
 use crate::table::Table;
 
@@ -55,7 +63,7 @@ pub trait Canceller: Send + Sync {
 pub struct Response {
     /// In dbt's words, such as `SELECT 12` or `OK`.
     pub message: String,
-    /// The command's first word, such as `SELECT`.
+    /// The command without its numbers, such as `SELECT` or `CREATE VIEW`; empty where there is none.
     pub code: String,
     /// Rows that were returned or changed, where known.
     pub rows_affected: Option<u64>,
@@ -91,4 +99,130 @@ pub enum AdapterErrorKind {
     Statement,
     /// The statement was stopped by [`Canceller::cancel`].
     Cancelled,
+}
+
+impl AdapterError {
+    /// Makes an error that has no more than its message.
+    pub fn new(kind: AdapterErrorKind, message: impl Into<String>) -> AdapterError {
+        AdapterError {
+            kind,
+            message: message.into(),
+            code: None,
+            detail: None,
+            hint: None,
+            offset: None,
+        }
+    }
+}
+
+impl fmt::Display for AdapterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for AdapterError {}
+
+/// An adapter, or what is wrong with the profile.
+type Opened = Result<Arc<dyn Adapter>, Box<Diagnostic>>;
+
+/// What the table of drivers knows of one.
+struct Driver {
+    /// The SQL it speaks.
+    dialect: &'static Dialect,
+    /// Reads the profile; touches neither files nor the network.
+    open: fn(&Target, &Path) -> Opened,
+    /// The fields of a profile that it reads, beside those that [`Target`] itself reads.
+    fields: &'static [&'static str],
+}
+
+const DRIVERS: &[Driver] = &[
+    Driver {
+        dialect: &DUCKDB,
+        open: duckdb::open,
+        fields: duckdb::FIELDS,
+    },
+    Driver {
+        dialect: &POSTGRES,
+        open: postgres::open,
+        fields: postgres::FIELDS,
+    },
+];
+
+fn driver(target: &Target) -> Option<&'static Driver> {
+    DRIVERS
+        .iter()
+        .find(|driver| driver.dialect.name == target.dialect.name)
+}
+
+/// Makes the adapter of a target. Nothing is reached before the first [`Adapter::connect`].
+///
+/// Paths in the profile are relative to the project's root.
+///
+/// # Errors
+/// Fields of the profile that are wrong or missing, and a dialect that has no driver.
+pub fn open(target: &Target, project_root: &Path) -> Result<Arc<dyn Adapter>, Box<Diagnostic>> {
+    match driver(target) {
+        Some(driver) => (driver.open)(target, project_root),
+        None => {
+            let name = target.dialect.name;
+            let message =
+                format!("daygrain has no driver for `{name}` yet; `compile` works without one");
+            let diagnostic = Diagnostic::error(Code::Unsupported, message);
+            Err(Box::new(fields::place(target, diagnostic)))
+        }
+    }
+}
+
+/// Returns the fields of the profile that nothing reads, sorted, so that the caller can warn of them.
+pub fn unused_fields(target: &Target) -> Vec<String> {
+    const COMMON: &[&str] = &["type", "threads", "schema", "database"];
+    let Some(driver) = driver(target) else {
+        return Vec::new();
+    };
+    let known = |key: &str| COMMON.contains(&key) || driver.fields.contains(&key);
+    let mut unused: Vec<String> = target.fields.keys().cloned().collect();
+    unused.retain(|key| !known(key));
+    unused.sort();
+    unused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::SNOWFLAKE;
+
+    /// Makes a target for the tests of the drivers.
+    pub(super) fn target(dialect: &'static Dialect, fields: serde_json::Value) -> Target {
+        let fields = fields.as_object().cloned().unwrap_or_default();
+        let text = |key: &str| fields.get(key).and_then(|value| value.as_str());
+        Target {
+            profile: "shop".into(),
+            name: "dev".into(),
+            dialect,
+            database: text("database").unwrap_or("memory").into(),
+            schema: text("schema").unwrap_or(dialect.default_schema).into(),
+            threads: 1,
+            fields,
+            span: None,
+            file: None,
+        }
+    }
+
+    #[test]
+    fn a_dialect_without_a_driver_is_said_so() {
+        let target = target(&SNOWFLAKE, serde_json::json!({"account": "x"}));
+        let refused = open(&target, Path::new(".")).err().expect("no driver");
+        insta::assert_snapshot!(refused.render(false), @"error[unsupported]: daygrain has no driver for `snowflake` yet; `compile` works without one");
+        assert_eq!(unused_fields(&target), Vec::<String>::new());
+    }
+
+    #[test]
+    fn fields_that_do_nothing_are_named() {
+        let fields = serde_json::json!({
+            "type": "postgres", "host": "h", "user": "u", "sslcert": "c", "keepalive": 1,
+        });
+        let target = target(&POSTGRES, fields);
+        assert_eq!(unused_fields(&target), ["keepalive", "sslcert"]);
+    }
 }

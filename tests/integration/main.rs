@@ -1,2 +1,6 @@
-#[test]
-fn t() {}
+//! The integration tests, in one binary: one module a topic.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod postgres;
+mod support;

@@ -1,0 +1,326 @@
+//! One session with the server.
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, join};
+use futures_util::{SinkExt as _, TryStreamExt as _};
+use tokio_postgres::error::{ErrorPosition, SqlState};
+use tokio_postgres::{
+    CancelToken, Client, CopyInSink, Error, NoTls, SimpleQueryMessage, SimpleQueryRow,
+};
+
+use super::decode;
+use super::statement;
+use crate::adapter::{AdapterError, AdapterErrorKind, Canceller, Connection, Response};
+use crate::dialect::POSTGRES;
+use crate::relation::Relation;
+use crate::table::{Datum, ResultColumn, Table};
+
+/// How many bytes of a bulk load are sent at once.
+const CHUNK: usize = 64 * 1024;
+
+/// A session.
+pub(super) struct Session {
+    client: Client,
+    cancel: Arc<Cancel>,
+}
+
+/// Asks the server, on a connection of its own, to stop the session's statement.
+struct Cancel {
+    token: CancelToken,
+    /// Whether the statement under way was asked to stop; a timeout of the server's reads the same.
+    asked: AtomicBool,
+}
+
+impl Canceller for Cancel {
+    fn cancel(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.asked.store(true, Ordering::Release);
+            // A server that cannot be reached has lost the statement anyway.
+            let _ = self.token.cancel_query(NoTls).await;
+        })
+    }
+}
+
+/// What the simple protocol answered.
+#[derive(Default)]
+struct Answer {
+    /// Names of the columns of the last statement that returned rows.
+    names: Vec<String>,
+    rows: Vec<SimpleQueryRow>,
+    /// The number in the last command tag.
+    count: u64,
+}
+
+impl Session {
+    pub(super) fn new(client: Client) -> Session {
+        let cancel = Cancel {
+            token: client.cancel_token(),
+            asked: AtomicBool::new(false),
+        };
+        Session {
+            client,
+            cancel: Arc::new(cancel),
+        }
+    }
+
+    fn failure(&self, error: &Error, sql: &str) -> AdapterError {
+        failure(error, sql, self.cancel.asked.load(Ordering::Acquire))
+    }
+
+    /// Sends the text as one message, and keeps the rows of its last statement.
+    async fn simple(&self, sql: &str) -> Result<Answer, Error> {
+        let mut messages = pin!(self.client.simple_query_raw(sql).await?);
+        let mut answer = Answer::default();
+        let mut ended = false;
+        while let Some(message) = messages.try_next().await? {
+            if ended {
+                answer = Answer::default();
+                ended = false;
+            }
+            match message {
+                SimpleQueryMessage::RowDescription(columns) => {
+                    let names = columns.iter().map(|column| column.name().to_owned());
+                    answer.names = names.collect();
+                }
+                SimpleQueryMessage::Row(row) => answer.rows.push(row),
+                SimpleQueryMessage::CommandComplete(count) => {
+                    answer.count = count;
+                    ended = true;
+                }
+                _ => {}
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn run(&self, sql: &str) -> Result<Response, AdapterError> {
+        self.cancel.asked.store(false, Ordering::Release);
+        match self.simple(sql).await {
+            Ok(answer) => Ok(statement::response(sql, answer.count)),
+            Err(error) => Err(self.failure(&error, sql)),
+        }
+    }
+
+    /// Runs the text by the simple protocol, and has its last statement described, for the types.
+    ///
+    /// Of a single statement, both travel together: one round trip.
+    async fn query(&self, sql: &str) -> Result<(Response, Table), AdapterError> {
+        self.cancel.asked.store(false, Ordering::Release);
+        let statements = statement::split(sql);
+        let last = statements.last().copied().unwrap_or_default();
+        let (described, answer) = if statements.len() > 1 {
+            let answer = self.simple(sql).await;
+            let described = match &answer {
+                Ok(answer) if !answer.names.is_empty() => Some(self.client.prepare(last).await),
+                _ => None,
+            };
+            (described, answer)
+        } else {
+            let (described, answer) = join(self.client.prepare(sql), self.simple(sql)).await;
+            (Some(described), answer)
+        };
+        let answer = match (answer, &described) {
+            (Ok(answer), _) => answer,
+            // In a transaction the description fails first, and the statement because of it.
+            (Err(error), Some(Err(first)))
+                if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) =>
+            {
+                return Err(self.failure(first, sql));
+            }
+            (Err(error), _) => return Err(self.failure(&error, sql)),
+        };
+        let types: Vec<_> = match &described {
+            Some(Ok(described)) if described.columns().len() == answer.names.len() => {
+                let columns = described.columns().iter();
+                columns.map(|column| Some(column.type_())).collect()
+            }
+            _ => vec![None; answer.names.len()],
+        };
+        let columns = answer
+            .names
+            .iter()
+            .zip(&types)
+            .map(|(name, kind)| ResultColumn {
+                name: name.clone(),
+                data_type: kind.map(decode::type_name).unwrap_or_default(),
+            })
+            .collect();
+        let rows = answer
+            .rows
+            .iter()
+            .map(|row| {
+                let values = types.iter().enumerate();
+                values
+                    .map(|(index, kind)| decode::datum(*kind, row.get(index)))
+                    .collect()
+            })
+            .collect();
+        let response = statement::response(last, answer.count);
+        Ok((response, Table { columns, rows }))
+    }
+
+    /// Loads by `copy`, in its text format.
+    async fn copy(&self, relation: &Relation, table: &Table) -> Result<u64, AdapterError> {
+        if table.columns.is_empty() {
+            return Ok(0);
+        }
+        self.cancel.asked.store(false, Ordering::Release);
+        let columns: Vec<String> = table
+            .columns
+            .iter()
+            .map(|column| POSTGRES.quote_identifier(&column.name))
+            .collect();
+        let sql = format!(
+            "copy {} ({}) from stdin",
+            relation.render(&POSTGRES),
+            columns.join(", ")
+        );
+        let sink = self.client.copy_in::<_, Bytes>(&sql).await;
+        let mut sink = pin!(sink.map_err(|e| self.failure(&e, &sql))?);
+        let copied = async {
+            feed(sink.as_mut(), table).await?;
+            sink.as_mut().finish().await
+        }
+        .await;
+        match copied {
+            Ok(count) => Ok(count),
+            Err(error) if error.is_closed() && !self.client.is_closed() => {
+                // The server refused a row and ended the copy: its reply says which.
+                let reason = sink.as_mut().finish().await.err().unwrap_or(error);
+                Err(self.failure(&reason, &sql))
+            }
+            Err(error) => Err(self.failure(&error, &sql)),
+        }
+    }
+}
+
+async fn feed(mut sink: std::pin::Pin<&mut CopyInSink<Bytes>>, table: &Table) -> Result<(), Error> {
+    let mut text = String::with_capacity(CHUNK + 1024);
+    for row in &table.rows {
+        for (index, datum) in row.iter().enumerate() {
+            if index > 0 {
+                text.push('\t');
+            }
+            write_copied(&mut text, datum);
+        }
+        text.push('\n');
+        if text.len() >= CHUNK {
+            let full = std::mem::replace(&mut text, String::with_capacity(CHUNK + 1024));
+            sink.send(Bytes::from(full)).await?;
+        }
+    }
+    sink.send(Bytes::from(text)).await
+}
+
+/// Writes a value as `copy` reads it.
+fn write_copied(text: &mut String, datum: &Datum) {
+    const INFALLIBLE: &str = "writing to a string does not fail";
+    match datum {
+        Datum::Null => text.push_str("\\N"),
+        Datum::Bool(true) => text.push('t'),
+        Datum::Bool(false) => text.push('f'),
+        Datum::Int(value) => write!(text, "{value}").expect(INFALLIBLE),
+        Datum::Float(value) => write!(text, "{value}").expect(INFALLIBLE),
+        Datum::Date(value) => write!(text, "{value}").expect(INFALLIBLE),
+        Datum::Time(value) => write!(text, "{value}").expect(INFALLIBLE),
+        Datum::Timestamp(value) => write!(text, "{value}").expect(INFALLIBLE),
+        Datum::TimestampTz(value) => write!(text, "{value}").expect(INFALLIBLE),
+        Datum::Bytes(bytes) => {
+            text.push_str("\\\\x");
+            for byte in bytes {
+                write!(text, "{byte:02x}").expect(INFALLIBLE);
+            }
+        }
+        Datum::Decimal(value) | Datum::Text(value) => write_escaped(text, value),
+        Datum::Json(value) => write_escaped(text, &value.to_string()),
+    }
+}
+
+fn write_escaped(text: &mut String, value: &str) {
+    for character in value.chars() {
+        match character {
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            other => text.push(other),
+        }
+    }
+}
+
+impl Connection for Session {
+    fn execute<'a>(&'a mut self, sql: &'a str) -> BoxFuture<'a, Result<Response, AdapterError>> {
+        Box::pin(self.run(sql))
+    }
+
+    fn fetch<'a>(
+        &'a mut self,
+        sql: &'a str,
+    ) -> BoxFuture<'a, Result<(Response, Table), AdapterError>> {
+        Box::pin(self.query(sql))
+    }
+
+    fn load<'a>(
+        &'a mut self,
+        relation: &'a Relation,
+        rows: &'a Table,
+    ) -> BoxFuture<'a, Result<u64, AdapterError>> {
+        Box::pin(self.copy(relation, rows))
+    }
+
+    fn canceller(&self) -> Arc<dyn Canceller> {
+        Arc::clone(&self.cancel) as Arc<dyn Canceller>
+    }
+}
+
+/// Turns the client's error into ours; `sql` is the text that the server's position counts in.
+pub(super) fn failure(error: &Error, sql: &str, cancelled: bool) -> AdapterError {
+    let Some(server) = error.as_db_error() else {
+        let mut message = error.to_string();
+        if let Some(source) = error.source() {
+            let source = source.to_string();
+            if !message.contains(&source) {
+                message = format!("{message}: {source}");
+            }
+        }
+        return AdapterError::new(AdapterErrorKind::Connection, message);
+    };
+    let code = server.code();
+    let lost = [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+    ];
+    let kind = if *code == SqlState::QUERY_CANCELED && cancelled {
+        AdapterErrorKind::Cancelled
+    } else if code.code().starts_with("08") || lost.contains(code) {
+        AdapterErrorKind::Connection
+    } else {
+        AdapterErrorKind::Statement
+    };
+    let offset = match server.position() {
+        Some(ErrorPosition::Original(position)) => {
+            // Counted in characters, from 1.
+            let before = (*position as usize).saturating_sub(1);
+            sql.char_indices().nth(before).map(|(at, _)| at)
+        }
+        _ => None,
+    };
+    let mut details: Vec<&str> = Vec::new();
+    details.extend(server.detail());
+    details.extend(server.where_());
+    AdapterError {
+        kind,
+        message: server.message().to_owned(),
+        code: Some(code.code().to_owned()),
+        detail: (!details.is_empty()).then(|| details.join("\n")),
+        hint: server.hint().map(str::to_owned),
+        offset,
+    }
+}

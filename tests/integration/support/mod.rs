@@ -1,0 +1,69 @@
+//! What the integration tests share.
+
+use daygrain::adapter::{self, Adapter, Connection};
+use daygrain::config::profile::Target;
+use daygrain::dialect::{Dialect, POSTGRES};
+use serde_json::{Map, Value as Json, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The server that `scripts/test` starts, such as `postgres://postgres@127.0.0.1:5499/postgres`.
+///
+/// Tests share it, so each works in a schema of its own.
+pub fn postgres_url() -> String {
+    std::env::var("DAYGRAIN_TEST_POSTGRES").expect(
+        "DAYGRAIN_TEST_POSTGRES names no server: run `scripts/test`, which starts one for the tests",
+    )
+}
+
+/// The fields of a profile that reach the server of [`postgres_url`].
+pub fn postgres_fields(schema: &str) -> Map<String, Json> {
+    let url = postgres_url();
+    let rest = url.strip_prefix("postgres://").expect("a postgres:// url");
+    let (user, rest) = rest.split_once('@').expect("user@");
+    let (address, dbname) = rest.split_once('/').expect("/database");
+    let (host, port) = address.split_once(':').expect("host:port");
+    let fields = json!({
+        "type": "postgres", "host": host, "port": port.parse::<u16>().expect("a port"),
+        "user": user, "password": "unused", "dbname": dbname, "schema": schema,
+    });
+    fields.as_object().cloned().expect("a mapping")
+}
+
+/// The target of a profile with these fields.
+pub fn target(dialect: &'static Dialect, fields: Map<String, Json>) -> Target {
+    let text = |key: &str| {
+        fields
+            .get(key)
+            .and_then(Json::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    Target {
+        profile: "test".into(),
+        name: "dev".into(),
+        dialect,
+        database: text("dbname"),
+        schema: text("schema"),
+        threads: 1,
+        fields,
+        span: None,
+        file: None,
+    }
+}
+
+/// Opens the server of [`postgres_url`], with further fields.
+pub fn postgres(more: Json) -> Arc<dyn Adapter> {
+    let mut fields = postgres_fields("public");
+    fields.extend(more.as_object().cloned().unwrap_or_default());
+    adapter::open(&target(&POSTGRES, fields), Path::new(".")).expect("a good profile")
+}
+
+/// A session whose unqualified names mean a new, empty schema of this name.
+pub async fn postgres_session(schema: &str) -> Box<dyn Connection> {
+    let adapter = postgres(json!({ "search_path": schema }));
+    let mut session = adapter.connect().await.expect("a session");
+    let sql = format!("drop schema if exists {schema} cascade; create schema {schema}");
+    session.execute(&sql).await.expect("an empty schema");
+    session
+}
