@@ -138,6 +138,14 @@ impl Fault {
         fault
     }
 
+    /// Takes an error that has left its program already.
+    pub fn of(error: &Error, names: &dyn Fn() -> Vec<String>) -> Fault {
+        match find::<Fault>(error) {
+            Some(fault) => fault.clone(),
+            None => Fault::new(describe(error, "", names)),
+        }
+    }
+
     /// The diagnostic with its places as labels: the innermost that users can edit comes first.
     pub fn into_diagnostic(self) -> Box<Diagnostic> {
         let mut diagnostic = self.diagnostic;

@@ -3,27 +3,54 @@
 //!
 //! Knows nothing of dbt's context: names that a template reads come from the root object of its
 //! [`Scope`].
+//!
+//! What a function of the context may use:
+//!
+//! - values: [`list`], [`dict`], [`tuple`], [`from_json`], [`to_json`], [`json_dumps`], [`items`], [`pairs`];
+//! - text: [`py_str`], [`py_repr`];
+//! - arguments: [`bind`], [`split_kwargs`], [`wrong_arguments`]; and [`kwargs`] to call something;
+//! - faults: [`raise`] carries a diagnostic out of the rendering, [`type_error`] makes one of plain words;
+//! - the engine, by the state that minijinja hands to every function: [`dispatch`], [`lookup`] (a
+//!   macro is a value; `value.call(state, args)` calls it), [`current_package`], [`scope_of`],
+//!   [`engine_of`], [`call_span`].
+//!
+//! The names `return`, `context`, `range`, `dict`, `namespace` and the packages are given here;
+//! macros win over names of the context, as in dbt.
 
+mod engine;
+mod environment;
+mod expression;
 mod fault;
+mod filters;
 mod format;
+mod frame;
+mod lexer;
+mod lowered;
+mod macros;
 mod methods;
+mod native;
 mod operators;
+mod parser;
 mod percent;
+mod strings;
+mod syntax;
 mod values;
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
+use minijinja::Value;
+
+pub use engine::{Engine, SnapshotBlock, Template};
 pub use fault::{raise, raise_return};
+pub use filters::{KeyOrder, json_dumps};
 pub use format::{py_repr, py_str};
+pub use frame::{call_span, current_package, dispatch, engine_of, lookup, scope_of};
 pub use methods::{bind, kwargs, split_kwargs, wrong_arguments};
 pub use values::{
     PyDict, PyList, dict, from_json, items, list, pairs, to_json, tuple, type_error, type_name,
 };
 
-use indexmap::IndexMap;
-use minijinja::Value;
-
-use crate::diagnostic::Diagnostic;
 use crate::source::{SourceFile, Span};
 
 /// A file of macros and the package that it belongs to.
@@ -61,15 +88,13 @@ pub struct MacroInfo {
     pub arguments: Vec<String>,
     /// Names that its text calls, as written: `name` or `package.name`, and the first argument of `adapter.dispatch`.
     pub calls: Vec<String>,
-    /// `supported_languages` and other keywords of a materialization's tag.
+    /// Constant arguments of `adapter.dispatch` in its text: the name, and the namespace where given.
+    pub dispatches: Vec<(String, Option<String>)>,
+    /// Whether it is a materialization.
     pub is_materialization: bool,
+    /// `supported_languages` of a materialization's tag, where given.
+    pub languages: Vec<String>,
 }
-
-/// The macros of a project, compiled once and shared by all threads.
-pub struct Engine {}
-
-/// A compiled template.
-pub struct Template {}
 
 /// What a rendering sees: whose macros come first, and the object that answers for every other name.
 #[derive(Clone)]
@@ -80,84 +105,25 @@ pub struct Scope {
     pub root: Value,
 }
 
-impl Engine {
-    /// Compiles every macro, in parallel. Broken files are reported and left out.
-    pub fn new(files: &[MacroFile], lookup: Lookup) -> (Engine, Vec<Diagnostic>) {
-        let _ = (files, lookup);
-        todo!()
+/// Finds the `docs` blocks of a file: their names, what stands inside of them, and where the blocks stand.
+pub fn docs_blocks(file: &Arc<SourceFile>) -> Vec<(String, String, Span)> {
+    let text = &file.text;
+    let mut blocks = Vec::new();
+    let mut from = 0;
+    while let Some(offset) = text[from..].find('{') {
+        let start = from + offset;
+        from = start + 1;
+        if text[start..].starts_with("{#") {
+            from = text[start..]
+                .find("#}")
+                .map_or(text.len(), |end| start + end + 2);
+        } else if let Some(docs) = lexer::find_docs(text, start, text.len()) {
+            if docs.closed {
+                let body = text[docs.body.clone()].trim().to_owned();
+                blocks.push((docs.name.to_owned(), body, Span::new(file, start..docs.end)));
+            }
+            from = docs.end;
+        }
     }
-
-    /// Every macro, in the order of the files.
-    pub fn macros(&self) -> &[MacroInfo] {
-        todo!()
-    }
-
-    /// Finds a macro as a template of a package would: its own package, the root project, the built-ins;
-    /// `package.name` names the package.
-    pub fn find(&self, from_package: &str, name: &str) -> Option<&MacroInfo> {
-        let _ = (from_package, name);
-        todo!()
-    }
-
-    /// Finds the materialization for a dialect: `materialization_<name>_<dialect>`, else `.._default`;
-    /// the root project's before packages' before built-in ones.
-    pub fn find_materialization(&self, name: &str) -> Option<&MacroInfo> {
-        let _ = name;
-        todo!()
-    }
-
-    /// Compiles a template.
-    ///
-    /// # Errors
-    /// A syntax error, at its place.
-    pub fn compile(&self, file: &Arc<SourceFile>) -> Result<Template, Box<Diagnostic>> {
-        let _ = file;
-        todo!()
-    }
-
-    /// Compiles and renders text that stands inside a file (a YAML scalar), natively: `{{ 1 + 1 }}` gives a number.
-    ///
-    /// # Errors
-    /// As [`Engine::compile`] and [`Engine::render`], placed at `span`.
-    pub fn render_native(
-        &self,
-        text: &str,
-        span: &Span,
-        scope: &Scope,
-    ) -> Result<Value, Box<Diagnostic>> {
-        let _ = (text, span, scope);
-        todo!()
-    }
-
-    /// Renders a template.
-    ///
-    /// # Errors
-    /// What went wrong, at the template's line, with the chain of macros that led there. A
-    /// diagnostic that a context function raised comes out with its code, message and `sql`, places added.
-    pub fn render(&self, template: &Template, scope: &Scope) -> Result<String, Box<Diagnostic>> {
-        let _ = (template, scope);
-        todo!()
-    }
-
-    /// Calls a macro by its name, as a template of the scope's package would.
-    ///
-    /// # Errors
-    /// As [`Engine::render`].
-    pub fn call(
-        &self,
-        name: &str,
-        args: &[Value],
-        kwargs: &[(&str, Value)],
-        scope: &Scope,
-    ) -> Result<Value, Box<Diagnostic>> {
-        let _ = (name, args, kwargs, scope);
-        todo!()
-    }
-}
-
-impl Template {
-    /// Names that its text calls, as [`MacroInfo::calls`].
-    pub fn calls(&self) -> &[String] {
-        todo!()
-    }
+    blocks
 }

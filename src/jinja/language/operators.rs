@@ -7,10 +7,10 @@ use std::cmp::Ordering;
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, Value};
 
-use super::format::{py_str, write_str};
+use super::format::write_str;
 use super::methods::integer;
 use super::percent::percent;
-use super::values::{PyDict, PyList, dict, items, list, tuple, type_error, type_name};
+use super::values::{PyDict, PyList, items, list, tuple, type_error, type_name};
 
 /// The names that operators are lowered to.
 pub(crate) mod names {
@@ -32,6 +32,10 @@ pub(crate) mod names {
     pub const NOT_IN: &str = " not in";
     pub const SLICE: &str = "[:]";
     pub const ITER: &str = " for";
+    /// Evaluates and prints nothing.
+    pub const DO: &str = " do";
+    /// Keeps the value that a native rendering prints.
+    pub const NODE: &str = " node";
 }
 
 /// Adds the operators to an environment.
@@ -408,22 +412,4 @@ fn iterable(value: &Value) -> Result<Value, Error> {
 /// Whether Python takes a value for true.
 pub(crate) fn truth(value: &Value) -> bool {
     value.is_true()
-}
-
-/// Makes a list of the values of a list display.
-pub(crate) fn build_list(items: Rest<Value>) -> Value {
-    list(items.0)
-}
-
-/// Makes a dict of keys and values in turn.
-pub(crate) fn build_dict(entries: Rest<Value>) -> Value {
-    let mut entries = entries.0.into_iter();
-    dict(std::iter::from_fn(move || {
-        Some((entries.next()?, entries.next()?))
-    }))
-}
-
-/// The text of a value, for filters that work on text.
-pub(crate) fn text(value: &Value) -> String {
-    py_str(value)
 }

@@ -462,7 +462,7 @@ fn parse_spec(spec: &str) -> Result<Layout, Error> {
         layout.zero = true;
         chars.pop();
     }
-    let mut digits = |chars: &mut Vec<char>| -> Result<Option<usize>, Error> {
+    let digits = |chars: &mut Vec<char>| -> Result<Option<usize>, Error> {
         let mut text = String::new();
         while chars.last().is_some_and(char::is_ascii_digit) {
             text.extend(chars.pop());
@@ -628,7 +628,7 @@ fn pad(out: &mut String, text: &str, head: &str, layout: &Layout) {
         Some('^') => (missing / 2, 0, missing - missing / 2),
         _ => (missing, 0, 0),
     };
-    let mut fill_with =
+    let fill_with =
         |out: &mut String, count: usize| out.extend(std::iter::repeat_n(fill, count));
     fill_with(out, before);
     out.push_str(head);
