@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 -- Every business day from the first to the newest that any file came for, also without orders.
-with recursive newest as (
+with recursive newest (partition_date) as (
 
     select max(partition_date) as partition_date
     from (
@@ -13,7 +13,7 @@ with recursive newest as (
 
 ),
 
-days as (
+days (partition_date) as (
 
     select cast('{{ var("begin") }}' as date) as partition_date
 
