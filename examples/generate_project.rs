@@ -221,6 +221,6 @@ synthetic:
       user: \"{{ env_var('PGUSER', 'postgres') }}\"
       password: \"{{ env_var('PGPASSWORD', 'postgres') }}\"
       dbname: \"{{ env_var('PGDATABASE', 'postgres') }}\"
-      schema: synthetic
+      schema: \"{{ env_var('SYNTHETIC_SCHEMA', 'synthetic') }}\"
       threads: 4
 ";
