@@ -133,3 +133,76 @@ fn system_instant(at: SystemTime) -> String {
     // A clock outside of jiff's years is as good as none.
     instant(Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::dialect::DUCKDB;
+    use crate::executor::event::NodeFacts;
+    use crate::manifest::fixture;
+
+    fn result(id: &str, status: NodeStatus) -> NodeResult {
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045);
+        let phase = Some((start, start + Duration::from_millis(250)));
+        NodeResult {
+            node: Arc::new(NodeFacts::new(&fixture::node(id, &[]), &DUCKDB)),
+            status,
+            message: None,
+            diagnostic: None,
+            failures: None,
+            rows_affected: None,
+            response_code: None,
+            query_id: None,
+            compiled_code: None,
+            compiled_path: None,
+            compile: phase,
+            execute: phase,
+            thread: "Thread-1".to_owned(),
+            elapsed: Duration::from_millis(500),
+        }
+    }
+
+    fn results() -> Vec<Arc<NodeResult>> {
+        let mut seed = result("seed.shop.raw_orders", NodeStatus::Success);
+        seed.message = Some("INSERT 2".to_owned());
+        seed.response_code = Some("INSERT".to_owned());
+        seed.rows_affected = Some(2);
+        let mut model = result("model.shop.orders", NodeStatus::Success);
+        model.message = Some("SELECT 2".to_owned());
+        model.response_code = Some("SELECT".to_owned());
+        model.query_id = Some("01b2".to_owned());
+        model.compiled_code = Some("select 1".into());
+        let mut test = result("test.shop.no_refunds", NodeStatus::Fail);
+        test.message = Some("Got 3 results, configured to fail if != 0".to_owned());
+        test.failures = Some(3);
+        test.compiled_code = Some("select 0".into());
+        let mut skipped = result("model.shop.after", NodeStatus::Skipped);
+        (skipped.compile, skipped.execute) = (None, None);
+        [seed, model, test, skipped].map(Arc::new).to_vec()
+    }
+
+    #[test]
+    fn run_results_have_the_shape_of_schema_6() {
+        let environment = BTreeMap::new();
+        let at = "2026-01-02T03:04:05Z".parse().expect("an instant");
+        let invocation = Invocation {
+            id: "00000000-0000-0000-0000-000000000000",
+            started_at: at,
+            generated_at: at,
+            environment: &environment,
+        };
+        let args = json!({"which": "build", "threads": 4});
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("run_results.json");
+        let args = args.as_object().expect("an object");
+        let elapsed = Duration::from_secs(2);
+        write_run_results(&path, &invocation, &results(), elapsed, args).expect("it is written");
+        let text = std::fs::read_to_string(&path).expect("it is there");
+        let json: Json = serde_json::from_str(&text).expect("JSON");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&json).expect("JSON"));
+    }
+}

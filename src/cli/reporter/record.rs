@@ -163,6 +163,7 @@ impl Words {
             Event::Fatal(diagnostics) => vec![fatal(diagnostics)],
             Event::Output(output) => vec![asked_for(output)],
             Event::Hint(text) => vec![
+                Record::blank().to(Channel::Terminal),
                 Record::new(
                     ("Note", "Z050"),
                     Level::Info,
