@@ -69,6 +69,21 @@ pub struct Dialect {
     pub default_schema: &'static str,
     /// Whether a DDL statement can be rolled back.
     pub transactional_ddl: bool,
+    /// What a profile of this `type` consists of.
+    pub profile: ProfileFields,
+}
+
+/// The fields of a profile.
+#[derive(Debug)]
+pub struct ProfileFields {
+    /// Whether the database is a file at `path`, which gives it its name, and no server.
+    pub embedded: bool,
+    /// What must be there, besides `type`.
+    pub required: &'static [&'static str],
+    /// Other names that fields may have, and the names that are kept.
+    pub aliases: &'static [(&'static str, &'static str)],
+    /// What templates may see as `target`; a secret never is among them.
+    pub public: &'static [&'static str],
 }
 
 /// The embedded database.
@@ -91,6 +106,21 @@ pub static DUCKDB: Dialect = Dialect {
     },
     default_schema: "main",
     transactional_ddl: true,
+    profile: ProfileFields {
+        embedded: true,
+        required: &[],
+        aliases: &[],
+        public: &[
+            "database",
+            "schema",
+            "path",
+            "config_options",
+            "extensions",
+            "external_root",
+            "use_credential_provider",
+            "disable_transactions",
+        ],
+    },
 };
 
 /// PostgreSQL.
@@ -113,6 +143,28 @@ pub static POSTGRES: Dialect = Dialect {
     },
     default_schema: "public",
     transactional_ddl: true,
+    profile: ProfileFields {
+        embedded: false,
+        required: &["host", "user", "password", "port", "database", "schema"],
+        aliases: &[("dbname", "database"), ("pass", "password")],
+        public: &[
+            "host",
+            "port",
+            "user",
+            "database",
+            "schema",
+            "connect_timeout",
+            "role",
+            "search_path",
+            "keepalives_idle",
+            "sslmode",
+            "sslcert",
+            "sslkey",
+            "sslrootcert",
+            "application_name",
+            "retries",
+        ],
+    },
 };
 
 /// Snowflake.
@@ -135,10 +187,43 @@ pub static SNOWFLAKE: Dialect = Dialect {
     },
     default_schema: "PUBLIC",
     transactional_ddl: false,
+    profile: ProfileFields {
+        embedded: false,
+        required: &["account", "database", "schema"],
+        aliases: &[],
+        public: &[
+            "account",
+            "user",
+            "database",
+            "warehouse",
+            "role",
+            "schema",
+            "authenticator",
+            "oauth_client_id",
+            "query_tag",
+            "client_session_keep_alive",
+            "host",
+            "port",
+            "proxy_host",
+            "proxy_port",
+            "protocol",
+            "connect_retries",
+            "connect_timeout",
+            "retry_on_database_errors",
+            "retry_all",
+            "insecure_mode",
+            "reuse_connections",
+        ],
+    },
 };
 
 /// Every dialect.
 pub static ALL: &[&Dialect] = &[&DUCKDB, &POSTGRES, &SNOWFLAKE];
+
+/// The dialect of the database that is at hand without a profile.
+pub fn embedded() -> &'static Dialect {
+    &DUCKDB
+}
 
 /// Finds a dialect by the `type` of a profile.
 pub fn by_name(name: &str) -> Option<&'static Dialect> {
