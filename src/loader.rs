@@ -350,7 +350,10 @@ fn walk_folder(
         };
         let path = entry.path();
         // A link to a file counts as a file, a link to a folder is not followed, as in dbt.
-        if entry.file_type().is_none_or(|kind| kind.is_dir()) || !path.is_file() {
+        let is_file = entry
+            .file_type()
+            .is_some_and(|kind| kind.is_file() || (kind.is_symlink() && path.is_file()));
+        if !is_file {
             continue;
         }
         let Some(relative) = relative(root, path) else {

@@ -268,8 +268,9 @@ impl Builder<'_> {
     /// What a `{{ name }}` without quotes is to YAML: a mapping whose key is a mapping.
     fn complex_key(&self, node: &Yaml) -> Box<Diagnostic> {
         let start = node.range.start.saturating_sub(1);
-        if self.file.text[start..].starts_with("{{") {
-            let end = self.file.text[start..]
+        let written = self.file.text.get(start..).unwrap_or("");
+        if written.starts_with("{{") {
+            let end = written
                 .find("}}")
                 .map_or(node.range.end, |at| start + at + 2);
             return self.error("Jinja without quotes around it", start..end, QUOTE_JINJA);
@@ -381,6 +382,9 @@ const QUOTE_JINJA: &str = "put quotes around a value that begins with `{{`";
 fn syntax(file: &Arc<SourceFile>, error: &ScanError) -> Box<Diagnostic> {
     let at = error.marker().byte_offset().unwrap_or(0);
     let mut start = at.min(file.text.len());
+    while !file.text.is_char_boundary(start) {
+        start -= 1;
+    }
     // An error at the end of the text is shown where the text ends, not behind it.
     if start == file.text.len() {
         start = file.text.trim_end().len();

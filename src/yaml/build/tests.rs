@@ -37,6 +37,28 @@ fn scalars_of_many_lines_are_folded_as_python_folds_them() {
     assert_eq!(json("a: plain\n  goes on\n"), r#"{"a":"plain goes on"}"#);
 }
 
+proptest::proptest! {
+    /// Whatever the text, there is a tree or an error, and every place lies in the text.
+    #[test]
+    fn no_text_breaks_the_parser(
+        parts in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "a", "ä", "é: ", ": ", "- ", "\n", "\n  ", "\n    ", "[", "]", "{", "}", "{{", "}}", ", ",
+                "'", "\"", "|", ">-", "&x ", "*x", "<<: ", "? ", "#", " ", "\t", "!!str ", "~", "1", "\u{feff}",
+                "---", "\r\n", "%", "\\",
+            ]),
+            0..24,
+        )
+    ) {
+        let text = parts.concat();
+        let file = SourceFile::inline("a.yml", text.clone());
+        match parse(&file) {
+            Ok(root) => collect(&root, &text, &mut Vec::new()),
+            Err(error) => proptest::prop_assert!(error.render(false).contains("a.yml")),
+        }
+    }
+}
+
 #[test]
 fn every_place_is_in_bytes() {
     let text = "größe:\n  - ä: 'ü'\n    leer:\n    z: [1, {k: v}]  # end\nlast: |\n  ö\n  x\n";
