@@ -64,7 +64,8 @@ fn integer(text: &str) -> Option<Option<i64>> {
     } else {
         (10, body)
     };
-    let mut any = false;
+    // The zero before octal digits is a digit itself: `0_` is nothing but zero.
+    let mut any = radix == 8;
     for byte in digits.bytes() {
         match byte {
             b'_' => {}
@@ -76,11 +77,7 @@ fn integer(text: &str) -> Option<Option<i64>> {
         return None;
     }
     let digits = digits.replace('_', "");
-    let signed = if negative {
-        format!("-{digits}")
-    } else {
-        digits
-    };
+    let signed = format!("{}0{digits}", if negative { "-" } else { "" });
     Some(i64::from_str_radix(&signed, radix).ok())
 }
 
@@ -192,6 +189,7 @@ mod tests {
             ("+7", 7),
             ("1_000", 1000),
             ("010", 8),
+            ("0_", 0),
             ("0x1F", 31),
             ("0b101", 5),
             ("1:30", 90),
