@@ -64,7 +64,7 @@ impl LoadedFile {
 pub fn load(root: ProjectFile, render: &RenderText<'_>) -> (Vec<Package>, Vec<Diagnostic>) {
     let (declared, mut diagnostics) = packages::declared(&root);
     let folders = package_folders(&root);
-    let names: Vec<String> = folders.iter().map(|(name, _)| name.clone()).collect();
+    let names: Vec<String> = folders.keys().cloned().collect();
     diagnostics.extend(packages::missing(&root, &declared, &names));
     let (installed, errors) = read_packages(&root, &folders, render);
     diagnostics.extend(errors);

@@ -228,7 +228,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn target(&mut self, tree: &Yaml, name: &str, request: &ProfileRequest) -> Option<Target> {
         if !tree.is_mapping() && !tree.is_null() {
-            self.push(tree.wrong_shape(&format!("`{FILE_NAME}`"), "a mapping", self.file));
+            self.push(*tree.wrong_shape(&format!("`{FILE_NAME}`"), "a mapping", self.file));
             return None;
         }
         let Some((key, profile)) = tree.get_entry(name) else {
@@ -273,12 +273,12 @@ impl Reader<'_> {
         self.output(name, target, output, span)
     }
 
-    fn push(&mut self, error: Box<Diagnostic>) {
-        self.errors.push(*error);
+    fn push(&mut self, error: Diagnostic) {
+        self.errors.push(error);
     }
 
     fn keep<T>(&mut self, result: Result<T, Box<Diagnostic>>) -> Option<T> {
-        result.map_err(|error| self.push(error)).ok()
+        result.map_err(|error| self.push(*error)).ok()
     }
 
     fn no_profile(&mut self, tree: &Yaml, name: &str) {

@@ -226,8 +226,8 @@ impl Reader<'_> {
         name.map(|_| project)
     }
 
-    fn push(&mut self, error: Box<Diagnostic>) {
-        self.diagnostics.push(*error);
+    fn push(&mut self, error: Diagnostic) {
+        self.diagnostics.push(error);
     }
 
     fn span(&self, key: &str) -> Span {
@@ -276,7 +276,7 @@ impl Reader<'_> {
         };
         let Json::String(name) = json else {
             let value = self.tree.get("name")?;
-            self.push(value.wrong_shape("`name`", "text", self.file));
+            self.push(*value.wrong_shape("`name`", "text", self.file));
             return None;
         };
         let span = self.span("name");
@@ -315,7 +315,7 @@ impl Reader<'_> {
             Some(_) => {
                 if let Some(value) = self.tree.get("require-dbt-version") {
                     let what = "`require-dbt-version`";
-                    self.push(value.wrong_shape(what, "text or a list of texts", self.file));
+                    self.push(*value.wrong_shape(what, "text or a list of texts", self.file));
                 }
                 return;
             }
@@ -364,7 +364,7 @@ impl Reader<'_> {
     }
 
     fn keep<T>(&mut self, result: Result<T, Box<Diagnostic>>) -> Option<T> {
-        result.map_err(|error| self.push(error)).ok()
+        result.map_err(|error| self.push(*error)).ok()
     }
 
     fn boolean(&mut self, key: &str) -> Option<bool> {
@@ -483,7 +483,7 @@ impl Reader<'_> {
             Json::Object(map) => map,
             Json::Null => serde_json::Map::new(),
             _ => {
-                self.push(value.wrong_shape(&format!("`{key}`"), "a mapping", self.file));
+                self.push(*value.wrong_shape(&format!("`{key}`"), "a mapping", self.file));
                 serde_json::Map::new()
             }
         }
@@ -581,7 +581,7 @@ impl Reader<'_> {
         for hook in candidates {
             match hook.expect_str(&format!("an entry of `{key}`"), self.file) {
                 Ok(_) => hooks.push(hook.clone()),
-                Err(error) => self.push(error),
+                Err(error) => self.push(*error),
             }
         }
         hooks
@@ -609,7 +609,7 @@ impl Reader<'_> {
             }
             match value.expect_mapping(&format!("`{written}`"), self.file) {
                 Ok(_) => drop(trees.insert((*word).to_owned(), value.clone())),
-                Err(error) => self.push(error),
+                Err(error) => self.push(*error),
             }
         }
         trees
@@ -628,7 +628,7 @@ impl Reader<'_> {
                 }
             }
             _ => {
-                self.push(value.wrong_shape("`query-comment`", "text or a mapping", self.file));
+                self.push(*value.wrong_shape("`query-comment`", "text or a mapping", self.file));
                 return None;
             }
         }
