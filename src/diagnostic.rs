@@ -63,6 +63,8 @@ codes! {
     UnknownRef = "unknown-ref",
     /// A `source` that is not declared.
     UnknownSource = "unknown-source",
+    /// A description that shows a block of docs which does not exist.
+    UnknownDoc = "unknown-doc",
     /// Nodes that depend on each other.
     Cycle = "cycle",
     /// A property file that describes a node which does not exist.

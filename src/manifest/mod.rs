@@ -6,9 +6,12 @@
 #[cfg(test)]
 pub mod fixture;
 pub mod json;
+pub mod kwargs;
 pub mod node;
+mod parse;
 
 pub use node::*;
+pub use parse::parse;
 
 use std::sync::Arc;
 
@@ -27,6 +30,8 @@ pub struct Manifest {
     pub macros: IndexMap<UniqueId, Arc<Macro>>,
     /// Blocks of `{% docs %}`, by unique id, sorted.
     pub docs: IndexMap<UniqueId, Arc<DocBlock>>,
-    /// Nodes and sources that their config disabled.
+    /// Nodes that their config disabled, and tests of what is not there.
     pub disabled: IndexMap<UniqueId, Arc<Node>>,
+    /// Sources that their config disabled.
+    pub disabled_sources: IndexMap<UniqueId, Arc<Source>>,
 }

@@ -146,7 +146,7 @@ pub struct Node {
     pub patch_span: Option<Span>,
     /// A test's own facts.
     pub test: Option<TestInfo>,
-    /// An operation's place among its fellows, counted from 1.
+    /// An operation's place among its fellows, counted from 0.
     pub index: Option<usize>,
 }
 

@@ -100,6 +100,11 @@ pub fn node_json(manifest: &Manifest, id: &UniqueId, dialect: &Dialect) -> Optio
     Some(to_json(&shapes.node(node)))
 }
 
+/// What a macro sees as `node` while names are still made.
+pub fn template_json(node: &Node, dialect: &Dialect) -> Json {
+    to_json(&Shapes::for_templates(dialect).node(node))
+}
+
 /// What a template sees as `graph`.
 pub fn graph_json(manifest: &Manifest, dialect: &Dialect) -> Json {
     let mut shapes = Shapes::for_templates(dialect);
