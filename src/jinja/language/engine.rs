@@ -386,7 +386,7 @@ impl Engine {
         let frame = self.frame(&rendering, &origin);
         let result = program
             .run_native(&inner.env, frame)
-            .and_then(|(text, nodes)| native::result(&inner.syntax, text, nodes));
+            .and_then(|(text, nodes)| native::result(text, nodes));
         result
             .map_err(|error| Fault::leave(&error, &origin, &|| rendering.names()).into_diagnostic())
     }

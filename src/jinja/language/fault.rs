@@ -161,6 +161,14 @@ impl Fault {
                 Some(name) => format!("in macro `{name}` called here"),
                 None => String::new(),
             };
+            let repeats = labels.last().is_some_and(|last| {
+                last.text == text
+                    && last.span.range == place.span.range
+                    && Arc::ptr_eq(&last.span.file, &place.span.file)
+            });
+            if repeats {
+                continue;
+            }
             labels.push(Label {
                 span: place.span.clone(),
                 text,

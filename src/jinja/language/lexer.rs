@@ -605,7 +605,7 @@ mod tests {
     fn faults_know_their_place() {
         for (text, message, range) in [
             ("a {{ x", "this `{{` is not closed", 2..4),
-            ("{{ (1 }}", "this `(` is not closed", 3..4),
+            ("{{ (1 }}", "unexpected `}`", 6..7),
             ("{{ [1) }}", "unexpected `)`", 5..6),
             ("{{ 'a }}", "this string is not closed", 3..4),
             ("{# a", "this comment is not closed", 0..2),

@@ -204,6 +204,7 @@ impl Object for Maker {
         Ok(Value::from_object(MacroValue {
             def: Arc::clone(&self.0),
             captured,
+            is_local: true,
             names: OnceLock::new(),
         }))
     }
@@ -213,6 +214,8 @@ impl Object for Maker {
 pub(crate) struct MacroValue {
     pub def: Arc<MacroDef>,
     captured: Vec<(Value, Value)>,
+    /// Whether it stands inside a template.
+    is_local: bool,
     names: OnceLock<Vec<&'static str>>,
 }
 
@@ -221,6 +224,7 @@ impl MacroValue {
         MacroValue {
             def: Arc::new(def),
             captured: Vec::new(),
+            is_local: false,
             names: OnceLock::new(),
         }
     }
@@ -292,7 +296,7 @@ impl MacroValue {
         rendering: &Rendering,
         locals: &mut Vec<(&'static str, Value)>,
     ) {
-        if self.captured.is_empty() {
+        if !self.is_local {
             return;
         }
         let syntax = &rendering.engine.syntax;

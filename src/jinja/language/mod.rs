@@ -34,6 +34,8 @@ mod parser;
 mod percent;
 mod strings;
 mod syntax;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::sync::Arc;

@@ -11,7 +11,6 @@ use super::format::py_str;
 use super::lexer::{Token, tokenize};
 use super::operators::{int, names};
 use super::parser::Expr;
-use super::syntax::Syntax;
 use super::values::{dict, list, tuple, type_error};
 
 /// The values that a native rendering printed, in order.
@@ -48,10 +47,10 @@ impl Object for Marker {
 /// The name that one of the type filters has in native renderings.
 pub(crate) fn native_filter(name: &str) -> Option<&'static str> {
     match name {
-        "as_text" => Some(" as_text"),
-        "as_bool" => Some(" as_bool"),
-        "as_number" => Some(" as_number"),
-        "as_native" => Some(" as_native"),
+        "as_text" => Some("$as_text"),
+        "as_bool" => Some("$as_bool"),
+        "as_number" => Some("$as_number"),
+        "as_native" => Some("$as_native"),
         _ => None,
     }
 }
@@ -59,10 +58,10 @@ pub(crate) fn native_filter(name: &str) -> Option<&'static str> {
 /// Adds the filters of native renderings to an environment.
 pub(crate) fn register(env: &mut Environment<'static>) {
     for (name, wish) in [
-        (" as_text", Wish::Text),
-        (" as_bool", Wish::Bool),
-        (" as_number", Wish::Number),
-        (" as_native", Wish::Native),
+        ("$as_text", Wish::Text),
+        ("$as_bool", Wish::Bool),
+        ("$as_number", Wish::Number),
+        ("$as_native", Wish::Native),
     ] {
         env.add_filter(name, move |value: Value| {
             Value::from_object(Marker { wish, value })
@@ -106,7 +105,7 @@ pub(crate) fn is_constant(expr: &Expr) -> bool {
                 && choice.false_expr.as_ref().is_none_or(is_constant)
         }
         Expr::Filter(filter) => {
-            !filter.name.starts_with(" as_")
+            !filter.name.starts_with("$as_")
                 && filter.expr.as_ref().is_some_and(is_constant)
                 && args(&filter.args)
         }
@@ -116,7 +115,7 @@ pub(crate) fn is_constant(expr: &Expr) -> bool {
 }
 
 /// The value of a native rendering that printed these values, which together read `text`.
-pub(crate) fn result(syntax: &Syntax, text: String, mut nodes: Vec<Value>) -> Result<Value, Error> {
+pub(crate) fn result(text: String, mut nodes: Vec<Value>) -> Result<Value, Error> {
     if nodes.len() != 1 {
         return Ok(Value::from(text));
     }
@@ -129,7 +128,7 @@ pub(crate) fn result(syntax: &Syntax, text: String, mut nodes: Vec<Value>) -> Re
         return Ok(Value::from(shown));
     }
     let literal = match marker.value.kind() {
-        ValueKind::String => literal(syntax, &shown),
+        ValueKind::String => literal(&shown),
         _ => Some(marker.value.clone()),
     };
     let is_bool = |value: &Value| value.kind() == ValueKind::Bool;
@@ -149,10 +148,17 @@ pub(crate) fn result(syntax: &Syntax, text: String, mut nodes: Vec<Value>) -> Re
 }
 
 /// Reads a Python literal, such as `[1, 'a']`.
-fn literal(_: &Syntax, text: &str) -> Option<Value> {
+fn literal(text: &str) -> Option<Value> {
     let template = format!("{{{{{text}}}}}");
     let tokens = tokenize(&template, 0..template.len()).ok()?;
     let inside = tokens.get(1..tokens.len().checked_sub(1)?)?;
+    let padded = |range: &std::ops::Range<usize>| {
+        let number = template[range.clone()].as_bytes();
+        number.len() > 1 && number[0] == b'0' && number.iter().all(u8::is_ascii_digit)
+    };
+    if inside.iter().any(|(_, range)| padded(range)) {
+        return None;
+    }
     let mut tokens = inside.iter().map(|(token, _)| token).peekable();
     let value = read(&mut tokens, 0)?;
     tokens.next().is_none().then_some(value)

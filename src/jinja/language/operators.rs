@@ -28,14 +28,14 @@ pub(crate) mod names {
     pub const LE: &str = "<=";
     pub const GT: &str = ">";
     pub const GE: &str = ">=";
-    pub const IN: &str = " in";
-    pub const NOT_IN: &str = " not in";
+    pub const IN: &str = "$in";
+    pub const NOT_IN: &str = "$not_in";
     pub const SLICE: &str = "[:]";
-    pub const ITER: &str = " for";
+    pub const ITER: &str = "$for";
     /// Evaluates and prints nothing.
-    pub const DO: &str = " do";
+    pub const DO: &str = "$do";
     /// Keeps the value that a native rendering prints.
-    pub const NODE: &str = " node";
+    pub const NODE: &str = "$node";
 }
 
 /// Adds the operators to an environment.

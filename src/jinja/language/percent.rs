@@ -628,8 +628,7 @@ fn pad(out: &mut String, text: &str, head: &str, layout: &Layout) {
         Some('^') => (missing / 2, 0, missing - missing / 2),
         _ => (missing, 0, 0),
     };
-    let fill_with =
-        |out: &mut String, count: usize| out.extend(std::iter::repeat_n(fill, count));
+    let fill_with = |out: &mut String, count: usize| out.extend(std::iter::repeat_n(fill, count));
     fill_with(out, before);
     out.push_str(head);
     fill_with(out, middle);
