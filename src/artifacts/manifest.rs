@@ -366,7 +366,8 @@ mod tests {
                 &orders,
                 CompiledNode {
                     code: "select 1",
-                    path: Some("target/compiled/shop/models/orders.sql"),
+                    path: "target/compiled/shop/models/orders.sql",
+                    ctes: &[],
                 },
             )],
         };

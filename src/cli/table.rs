@@ -6,16 +6,25 @@ use serde_json::json;
 
 use crate::table::Table;
 
-/// Lays rows out, numbers to the right and null empty: as dbt's table of `|` and `-`, or, where the
-/// terminal's `width` is given, with lines around it and long texts broken to fit.
-pub fn text(table: &Table, width: Option<u16>) -> String {
-    let mut grid = Grid::new();
+/// Lays rows out as dbt's table of `|` and `-`: numbers to the right, null empty.
+pub fn to_text(table: &Table) -> String {
+    let mut grid = grid(table);
     grid.load_style(ASCII_MARKDOWN);
-    if let Some(width) = width {
-        grid.load_style(UTF8_FULL_CONDENSED);
-        grid.set_content_arrangement(ContentArrangement::Dynamic);
-        grid.set_width(width);
-    }
+    grid.to_string()
+}
+
+/// Lays rows out for a terminal of so many columns, with lines around; long texts are broken to fit.
+pub fn to_grid(table: &Table, width: u16) -> String {
+    let mut grid = grid(table);
+    grid.load_style(UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(width);
+    grid.to_string()
+}
+
+fn grid(table: &Table) -> Grid {
+    let mut grid = Grid::new();
+    grid.force_no_tty();
     grid.set_header(table.columns.iter().map(|column| column.name.as_str()));
     for row in &table.rows {
         grid.add_row(row.iter().map(|value| {
@@ -27,11 +36,11 @@ pub fn text(table: &Table, width: Option<u16>) -> String {
             Cell::new(value.to_text()).set_alignment(alignment)
         }));
     }
-    grid.to_string()
+    grid
 }
 
 /// dbt's JSON of `show --output json`: the node's name, unless it was inline, and its rows.
-pub fn json(node: Option<&str>, table: &Table) -> String {
+pub fn to_json(node: Option<&str>, table: &Table) -> String {
     let rows = table.to_json();
     let value = match node {
         Some(node) => json!({"node": node, "show": rows}),
@@ -65,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_table_aligns_numbers_and_leaves_null_empty() {
-        insta::assert_snapshot!(text(&orders(), None), @r"
+        insta::assert_snapshot!(to_text(&orders()), @r"
         | id   | note  | day        |
         |------|-------|------------|
         |    7 | first | 2026-01-02 |
@@ -74,8 +83,23 @@ mod tests {
     }
 
     #[test]
+    fn a_terminal_gets_lines_around_and_broken_texts() {
+        let mut rows = orders();
+        rows.rows[0][1] = Datum::Text("a note that is too long".to_owned());
+        insta::assert_snapshot!(to_grid(&rows, 36), @r"
+        ┌──────┬──────────────┬────────────┐
+        │ id   ┆ note         ┆ day        │
+        ╞══════╪══════════════╪════════════╡
+        │    7 ┆ a note that  ┆ 2026-01-02 │
+        │      ┆ is too long  ┆            │
+        │ 1200 ┆              ┆            │
+        └──────┴──────────────┴────────────┘
+        ");
+    }
+
+    #[test]
     fn json_has_the_shape_of_dbt() {
-        insta::assert_snapshot!(json(Some("orders"), &orders()), @r#"
+        insta::assert_snapshot!(to_json(Some("orders"), &orders()), @r#"
         {
           "node": "orders",
           "show": [
@@ -92,7 +116,7 @@ mod tests {
           ]
         }
         "#);
-        insta::assert_snapshot!(json(None, &Table::default()), @r#"
+        insta::assert_snapshot!(to_json(None, &Table::default()), @r#"
         {
           "show": []
         }

@@ -1,6 +1,7 @@
 //! What happens in a run, as values: the executor sends them, reporters show them, and neither knows
 //! the other.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,9 +15,11 @@ use crate::manifest::{Node, ResourceType, UniqueId};
 pub enum Event {
     /// The command starts.
     CommandStarted {
-        /// The command's name, such as `build`.
+        /// The command as it was typed, without the program's name.
         command: String,
     },
+    /// Where the log file lies, once the project has said it; until then its lines wait.
+    LogFile(PathBuf),
     /// The project was parsed.
     Found {
         /// How many of each kind, in words, such as `5 models, 1 seed`.

@@ -12,14 +12,19 @@ mod progress;
 mod record;
 mod summary;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread::JoinHandle;
 
 use jiff::Timestamp;
 
 use self::console::Console;
 use self::log_file::LogFile;
-use self::record::{Channel, Words};
+use self::record::{Channel, Record, Words};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::event::Event;
 use crate::secrets::Redactor;
 
@@ -97,6 +102,8 @@ pub enum Screen {
 /// How to report.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// dbt's word for the command, such as `build`.
+    pub command: &'static str,
     /// The console's form.
     pub format: Format,
     /// The least level that the console shows; `--quiet` is [`Level::Error`].
@@ -120,7 +127,7 @@ pub struct Settings {
 /// How to write the log file.
 #[derive(Clone, Debug)]
 pub struct FileSettings {
-    /// Where: `dbt.log` in the log path.
+    /// Where, unless [`Event::LogFile`] says another place before the command ends.
     pub path: PathBuf,
     /// Its form.
     pub format: Format,
@@ -141,79 +148,163 @@ pub fn wants_colors(said: Option<bool>) -> bool {
     })
 }
 
-/// Shows the events of a command.
+/// Starts to report, on a thread of its own.
+pub fn start(settings: Settings) -> Handle {
+    let (events, inbox) = mpsc::channel();
+    let mut reporter = Reporter::new(settings);
+    let thread = std::thread::spawn(move || {
+        for event in inbox {
+            reporter.event(&event);
+            if matches!(event, Event::CommandFinished { .. }) {
+                break;
+            }
+        }
+        reporter.finish();
+    });
+    Handle { events, thread }
+}
+
+/// A reporter at work.
+pub struct Handle {
+    events: Sender<Event>,
+    thread: JoinHandle<()>,
+}
+
+impl Handle {
+    /// Where its events are sent to.
+    pub fn events(&self) -> Sender<Event> {
+        self.events.clone()
+    }
+
+    /// Waits until everything is shown, up to [`Event::CommandFinished`].
+    pub fn finish(self) {
+        drop(self.events);
+        // Its panic has been shown already, and the run's result still counts.
+        let _ = self.thread.join();
+    }
+}
+
+/// Shows the events of a command, one by one.
 pub struct Reporter {
     console: Console,
-    file: Option<LogFile>,
+    file: File,
     words: Words,
     redactor: Redactor,
     invocation_id: String,
 }
 
+/// The log file, from before its place is known.
+enum File {
+    /// None is wanted, or it cannot be written.
+    None,
+    /// Records wait until somebody says where it lies.
+    Waiting(FileSettings, Vec<(Record, Timestamp)>),
+    /// It is open.
+    Open(LogFile),
+}
+
 impl Reporter {
-    /// Makes a reporter on standard output, and opens the log file.
-    ///
-    /// # Errors
-    /// Whatever the file system says of the log file.
-    pub fn new(settings: Settings) -> io::Result<Reporter> {
+    /// Makes a reporter on standard output.
+    pub fn new(settings: Settings) -> Reporter {
         Reporter::on(settings, Box::new(io::stdout()))
     }
 
-    fn on(settings: Settings, out: Box<dyn Write + Send>) -> io::Result<Reporter> {
-        let file = settings
-            .file
-            .as_ref()
-            .filter(|file| file.level != Level::None)
-            .map(|file| LogFile::open(file, &settings.invocation_id))
-            .transpose()?;
-        Ok(Reporter {
-            words: Words::new(settings.printer_width),
-            console: Console::new(&settings, out),
-            file,
+    fn on(settings: Settings, out: Box<dyn Write + Send>) -> Reporter {
+        let console = Console::new(&settings, out);
+        let file = settings.file.filter(|file| file.level != Level::None);
+        Reporter {
+            words: Words::new(settings.command, settings.printer_width),
+            console,
+            file: file.map_or(File::None, |file| File::Waiting(file, Vec::new())),
             redactor: settings.redactor,
             invocation_id: settings.invocation_id,
-        })
+        }
     }
 
     /// Shows one event.
     pub fn event(&mut self, event: &Event) {
-        let stamp = Stamp {
-            at: Timestamp::now(),
-            invocation_id: &self.invocation_id,
-        };
+        let at = Timestamp::now();
         self.console.before(event);
-        for mut record in self.words.records(event) {
-            if let std::borrow::Cow::Owned(masked) = self.redactor.text(&record.text) {
-                record.text = masked;
-            }
-            self.redactor.json(&mut record.data);
-            self.console.record(&record, &stamp);
-            if let Some(file) = &mut self.file
-                && record.channel != Channel::Terminal
-            {
-                file.record(&record, &stamp);
-            }
+        for record in self.words.records(event) {
+            self.record(record, at);
         }
         self.console.after(event);
-        if let (Some(file), Event::NodeFinished { .. } | Event::CommandFinished { .. }) =
-            (&mut self.file, event)
-        {
-            file.flush();
+        match event {
+            Event::LogFile(path) => self.open_file(Some(path)),
+            Event::CommandFinished { .. } => self.finish(),
+            Event::NodeFinished { .. } => {
+                if let File::Open(file) = &mut self.file {
+                    file.flush();
+                }
+            }
+            _ => {}
         }
     }
 
-    /// Takes everything that moves off the terminal, for instance before a panic is shown.
+    /// Takes everything that moves off the terminal, and writes what still waits.
     pub fn finish(&mut self) {
+        self.open_file(None);
         self.console.finish();
-        if let Some(file) = &mut self.file {
+        if let File::Open(file) = &mut self.file {
             file.flush();
         }
     }
-}
 
-impl Drop for Reporter {
-    fn drop(&mut self) {
-        self.finish();
+    fn record(&mut self, mut record: Record, at: Timestamp) {
+        if let Cow::Owned(masked) = self.redactor.text(&record.text) {
+            record.text = masked;
+        }
+        self.redactor.json(&mut record.data);
+        let stamp = Stamp {
+            at,
+            invocation_id: &self.invocation_id,
+        };
+        self.console.record(&record, &stamp);
+        if record.channel == Channel::Terminal {
+            return;
+        }
+        match &mut self.file {
+            File::None => {}
+            File::Waiting(settings, waiting) if record.level >= settings.level => {
+                waiting.push((record, at));
+            }
+            File::Waiting(..) => {}
+            File::Open(file) => file.record(&record, &stamp),
+        }
+    }
+
+    /// Opens the log file, unless it is open, and writes what has waited for it.
+    fn open_file(&mut self, path: Option<&PathBuf>) {
+        let (mut settings, waiting) = match std::mem::replace(&mut self.file, File::None) {
+            File::Waiting(settings, waiting) => (settings, waiting),
+            other => {
+                self.file = other;
+                return;
+            }
+        };
+        if let Some(path) = path {
+            settings.path.clone_from(path);
+        }
+        match LogFile::open(&settings, &self.invocation_id) {
+            Ok(mut file) => {
+                for (record, at) in waiting {
+                    let stamp = Stamp {
+                        at,
+                        invocation_id: &self.invocation_id,
+                    };
+                    file.record(&record, &stamp);
+                }
+                self.file = File::Open(file);
+            }
+            Err(error) => {
+                let path = settings.path.display();
+                let message = format!("cannot write the log file `{path}`: {error}");
+                let warning = Event::Diagnostic(Arc::new(Diagnostic::warning(Code::Io, message)));
+                for record in self.words.records(&warning) {
+                    self.record(record, Timestamp::now());
+                }
+            }
+        }
     }
 }
 

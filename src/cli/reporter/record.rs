@@ -106,28 +106,37 @@ pub(super) struct Words {
 }
 
 impl Words {
-    pub(super) fn new(width: usize) -> Words {
+    pub(super) fn new(command: &str, width: usize) -> Words {
         Words {
             width,
-            nodes: Level::Info,
+            nodes: match command {
+                "compile" | "show" => Level::Debug,
+                _ => Level::Info,
+            },
         }
     }
 
     /// Puts an event into records, in the order in which they are said.
-    pub(super) fn records(&mut self, event: &Event) -> Vec<Record> {
+    pub(super) fn records(&self, event: &Event) -> Vec<Record> {
         match event {
             Event::CommandStarted { command } => {
-                if matches!(command.as_str(), "compile" | "show") {
-                    self.nodes = Level::Debug;
-                }
                 let version = env!("CARGO_PKG_VERSION");
-                vec![Record::new(
-                    ("MainReportVersion", "A001"),
-                    Level::Info,
-                    format!("Running with daygrain={version}"),
-                    json!({"log_version": 3, "version": format!("={version}")}),
-                )]
+                vec![
+                    Record::new(
+                        ("MainReportVersion", "A001"),
+                        Level::Info,
+                        format!("Running with daygrain={version}"),
+                        json!({"log_version": 3, "version": format!("={version}")}),
+                    ),
+                    Record::new(
+                        ("MainReportArgs", "A002"),
+                        Level::Debug,
+                        format!("running daygrain with arguments {command}"),
+                        json!({"args": {"invocation_command": format!("daygrain {command}")}}),
+                    ),
+                ]
             }
+            Event::LogFile(_) => Vec::new(),
             Event::Found { stats } => vec![Record::new(
                 ("FoundStats", "W006"),
                 Level::Info,

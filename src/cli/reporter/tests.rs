@@ -27,6 +27,7 @@ impl Write for Shared {
 fn settings(format: Format, level: Level) -> Settings {
     let environment = BTreeMap::from([("DBT_ENV_SECRET_KEY".to_owned(), "s3cret".to_owned())]);
     Settings {
+        command: "build",
         format,
         level,
         print: true,
@@ -41,7 +42,7 @@ fn settings(format: Format, level: Level) -> Settings {
 
 fn shown(settings: Settings, events: &[Event]) -> String {
     let out = Shared::default();
-    let mut reporter = Reporter::on(settings, Box::new(out.clone())).expect("no file is opened");
+    let mut reporter = Reporter::on(settings, Box::new(out.clone()));
     for event in events {
         reporter.event(event);
     }
@@ -133,7 +134,7 @@ fn run() -> Vec<Event> {
     .to_vec();
     let mut events = vec![
         Event::CommandStarted {
-            command: "build".to_owned(),
+            command: "build --threads 2".to_owned(),
         },
         Event::Found {
             stats: "3 models, 1 seed, 3 data tests".to_owned(),
@@ -304,11 +305,9 @@ fn previews_have_a_title_unless_they_are_json() {
 
 #[test]
 fn compile_tells_only_what_failed() {
-    let mut events = run();
-    events[0] = Event::CommandStarted {
-        command: "compile".to_owned(),
-    };
-    let text = shown(settings(Format::Text, Level::Info), &events);
+    let mut settings = settings(Format::Text, Level::Info);
+    settings.command = "compile";
+    let text = shown(settings, &run());
     assert!(!text.contains(" of 8 "), "{text}");
     assert!(!text.contains("Done."), "{text}");
     assert!(text.contains("column `nope` does not exist"), "{text}");
@@ -328,6 +327,7 @@ fn the_log_file_keeps_everything_without_colours_and_secrets() {
     });
     shown(settings, &run());
     let log = std::fs::read_to_string(path).expect("the log");
+    assert!(log.contains("Running with daygrain="), "{log}");
     assert!(
         log.contains("[debug] [MainThread]: On model.shop.orders: select '*****'\n"),
         "{log}"
@@ -338,4 +338,43 @@ fn the_log_file_keeps_everything_without_colours_and_secrets() {
     );
     assert!(!log.contains("s3cret") && !log.contains('\u{1b}'), "{log}");
     assert!(!log.contains("try `daygrain show`"), "{log}");
+}
+
+#[test]
+fn the_project_says_where_the_log_file_lies() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut settings = settings(Format::Text, Level::None);
+    settings.file = Some(FileSettings {
+        path: folder.path().join("logs/dbt.log"),
+        format: Format::Json,
+        level: Level::Info,
+        max_bytes: LOG_FILE_BYTES,
+    });
+    let elsewhere = folder.path().join("elsewhere/dbt.log");
+    let mut events = run();
+    events.insert(2, Event::LogFile(elsewhere.clone()));
+    shown(settings, &events);
+    let log = std::fs::read_to_string(elsewhere).expect("the log");
+    assert!(
+        log.lines()
+            .next()
+            .is_some_and(|line| line.contains("MainReportVersion")),
+        "{log}"
+    );
+    assert!(!folder.path().join("logs").exists());
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written_is_a_warning() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("logs"), "a file").expect("write");
+    let mut settings = settings(Format::Text, Level::Info);
+    settings.file = Some(FileSettings {
+        path: folder.path().join("logs/dbt.log"),
+        format: Format::Text,
+        level: Level::Debug,
+        max_bytes: LOG_FILE_BYTES,
+    });
+    let text = shown(settings, &run());
+    assert!(text.contains("cannot write the log file"), "{text}");
 }

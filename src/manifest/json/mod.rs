@@ -28,7 +28,9 @@ pub struct CompiledNode<'a> {
     /// The compiled SQL.
     pub code: &'a str,
     /// Its file, below the project's root.
-    pub path: Option<&'a str>,
+    pub path: &'a str,
+    /// The ephemeral models in it: unique id and common table expression, in order.
+    pub ctes: &'a [(UniqueId, String)],
 }
 
 /// All that is needed to show a manifest's parts in dbt's shapes.
@@ -254,12 +256,16 @@ impl Serialize for NodeShape<'_> {
                 nodes: Some(&node.depends_on),
             },
         )?;
-        map.serialize_entry("compiled_path", &compiled.and_then(|made| made.path))?;
+        map.serialize_entry("compiled_path", &compiled.map(|made| made.path))?;
         if let Some(made) = compiled {
             map.serialize_entry("compiled", &true)?;
             map.serialize_entry("compiled_code", made.code)?;
             map.serialize_entry("extra_ctes_injected", &true)?;
-            map.serialize_entry("extra_ctes", &NOTHING)?;
+            let ctes = made.ctes.iter().map(|(id, sql)| CteShape {
+                id: id.as_str(),
+                sql,
+            });
+            map.serialize_entry("extra_ctes", &ctes.collect::<Vec<_>>())?;
         }
         map.serialize_entry("contract", &ContractShape::of_node(node))?;
         match kind {
@@ -324,6 +330,12 @@ struct TestMetadataShape<'a> {
     name: &'a str,
     kwargs: &'a serde_json::Map<String, Json>,
     namespace: Option<&'a str>,
+}
+
+#[derive(serde::Serialize)]
+struct CteShape<'a> {
+    id: &'a str,
+    sql: &'a str,
 }
 
 struct ChecksumShape<'a>(&'a Node);
