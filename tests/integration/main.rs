@@ -4,3 +4,4 @@
 
 mod postgres;
 mod support;
+mod warehouse_data;
