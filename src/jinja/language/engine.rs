@@ -518,10 +518,10 @@ fn compile_macros(
 fn syntax_diagnostic(error: SyntaxError, origin: &Origin) -> Box<Diagnostic> {
     let mut diagnostic =
         Diagnostic::error(Code::JinjaSyntax, error.message).at(origin.span(error.range));
-    if let Some((range, text)) = error.opened {
-        if origin.whole.is_none() {
-            diagnostic = diagnostic.label(origin.span(range), text);
-        }
+    if let Some((range, text)) = error.opened
+        && origin.whole.is_none()
+    {
+        diagnostic = diagnostic.label(origin.span(range), text);
     }
     Box::new(diagnostic)
 }

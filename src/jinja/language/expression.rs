@@ -513,10 +513,10 @@ impl Parser<'_> {
                 args.push(CallArg::Pos(expr));
             }
         }
-        if matches!(self.peek(), Some(Token::BlockEnd)) {
-            if let Some(caller) = self.caller.take() {
-                args.push(CallArg::Kwarg("caller", caller));
-            }
+        if matches!(self.peek(), Some(Token::BlockEnd))
+            && let Some(caller) = self.caller.take()
+        {
+            args.push(CallArg::Kwarg("caller", caller));
         }
         Ok(args)
     }

@@ -38,6 +38,7 @@ pub(crate) const FILTERS: &[&str] = &[
     "groupby",
     "indent",
     "int",
+    "is_list",
     "items",
     "join",
     "last",
@@ -129,6 +130,10 @@ pub(crate) fn register(env: &mut Environment<'static>) {
         env.add_filter(name, |value: Value| value);
     }
     text_filters(env);
+    // dbt's own filter.
+    env.add_filter("is_list", |value: &Value| {
+        value.kind() == ValueKind::Seq && !value.is_tuple()
+    });
     env.add_filter("list", |value: &Value| items(value).map(list));
     env.add_filter("int", |args: Args| {
         let [value, default, base] = bind("int", &values(args), ["value", "default", "base"], 1)?;
@@ -243,7 +248,7 @@ fn text_filters(env: &mut Environment<'static>) {
     env.add_filter("string", |value: &Value| py_str(value));
     env.add_filter("upper", |value: &Value| py_str(value).to_uppercase());
     env.add_filter("lower", |value: &Value| py_str(value).to_lowercase());
-    env.add_filter("title", |value: &Value| strings::title(&py_str(value)));
+    env.add_filter("title", |value: &Value| title_words(&py_str(value)));
     env.add_filter("capitalize", |value: &Value| {
         strings::capitalize(&py_str(value))
     });
@@ -360,6 +365,21 @@ fn tests(env: &mut Environment<'static>) {
     env.add_test("in", |value: &Value, container: &Value| {
         contains(container, value)
     });
+}
+
+/// Jinja2's `title`, which unlike Python's knows apostrophes.
+fn title_words(text: &str) -> String {
+    let mut inside = false;
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        if inside {
+            out.extend(char.to_lowercase());
+        } else {
+            out.extend(char.to_uppercase());
+        }
+        inside = !(char.is_whitespace() || "-({[<".contains(char));
+    }
+    out
 }
 
 fn is_true(value: Option<Value>) -> bool {

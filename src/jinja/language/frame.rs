@@ -104,6 +104,9 @@ impl Object for Frame {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        if key == SELF {
+            return Some(Value::from_dyn_object(Arc::clone(self)));
+        }
         if let Some((_, value)) = self.locals.iter().find(|(name, _)| *name == key) {
             return Some(value.clone());
         }
@@ -111,7 +114,6 @@ impl Object for Frame {
             return Some(value);
         }
         match key {
-            SELF => Some(Value::from_dyn_object(Arc::clone(self))),
             "context" => Some(Value::from_object(ContextView(Arc::clone(self)))),
             _ => None,
         }

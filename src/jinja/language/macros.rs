@@ -156,7 +156,7 @@ impl MacroDef {
     }
 
     /// The same as the body of a `call` tag: it shares `caller` and the like with what is around it.
-    pub fn as_caller(mut self) -> MacroDef {
+    pub fn into_caller(mut self) -> MacroDef {
         self.is_caller = true;
         self.uses_varargs = false;
         self.uses_kwargs = false;

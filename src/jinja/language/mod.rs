@@ -9,6 +9,8 @@
 //! - values: [`list`], [`dict`], [`tuple`], [`from_json`], [`to_json`], [`json_dumps`], [`items`], [`pairs`];
 //! - text: [`py_str`], [`py_repr`];
 //! - arguments: [`bind`], [`split_kwargs`], [`wrong_arguments`]; and [`kwargs`] to call something;
+//! - operators: an object whose repr is plain answers `+ - * /` by the methods `__add__`, `__rsub__` and
+//!   so on, and `<` by `custom_cmp`;
 //! - faults: [`raise`] carries a diagnostic out of the rendering, [`type_error`] makes one of plain words;
 //! - the engine, by the state that minijinja hands to every function: [`dispatch`], [`lookup`] (a
 //!   macro is a value; `value.call(state, args)` calls it), [`current_package`], [`scope_of`],
@@ -32,6 +34,8 @@ mod native;
 mod operators;
 mod parser;
 mod percent;
+#[cfg(test)]
+mod python_cases;
 mod strings;
 mod syntax;
 #[cfg(test)]

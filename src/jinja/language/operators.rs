@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 
 use minijinja::value::{Rest, ValueKind};
-use minijinja::{Environment, Error, Value};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
 
 use super::format::write_str;
 use super::methods::integer;
@@ -38,12 +38,33 @@ pub(crate) mod names {
     pub const NODE: &str = "$node";
 }
 
+type Operator = fn(&Value, &Value) -> Result<Value, Error>;
+
+/// Operators that objects of the context may answer by a method, as Python's do: dates, durations.
+const OVERLOADED: [(&str, Operator, &str, &str); 4] = [
+    (names::ADD, add, "__add__", "__radd__"),
+    (names::SUB, sub, "__sub__", "__rsub__"),
+    (names::MUL, mul, "__mul__", "__rmul__"),
+    (names::DIV, div, "__truediv__", "__rtruediv__"),
+];
+
 /// Adds the operators to an environment.
 pub(crate) fn register(env: &mut Environment<'static>) {
-    env.add_filter(names::ADD, |a: &Value, b: &Value| add(a, b));
-    env.add_filter(names::SUB, |a: &Value, b: &Value| sub(a, b));
-    env.add_filter(names::MUL, |a: &Value, b: &Value| mul(a, b));
-    env.add_filter(names::DIV, |a: &Value, b: &Value| div(a, b));
+    for (name, operator, method, reflected) in OVERLOADED {
+        env.add_filter(name, move |state: &mut State, a: &Value, b: &Value| {
+            let answer = if a.kind() == ValueKind::Plain {
+                a.call_method(state, method, std::slice::from_ref(b))
+            } else if b.kind() == ValueKind::Plain {
+                b.call_method(state, reflected, std::slice::from_ref(a))
+            } else {
+                return operator(a, b);
+            };
+            match answer {
+                Err(error) if error.kind() == ErrorKind::UnknownMethod => operator(a, b),
+                answer => answer,
+            }
+        });
+    }
     env.add_filter(names::FLOOR_DIV, |a: &Value, b: &Value| floor_div(a, b));
     env.add_filter(names::MOD, |a: &Value, b: &Value| modulo(a, b));
     env.add_filter(names::POW, |a: &Value, b: &Value| pow(a, b));
@@ -177,7 +198,6 @@ fn add(a: &Value, b: &Value) -> Result<Value, Error> {
 }
 
 fn sub(a: &Value, b: &Value) -> Result<Value, Error> {
-    // Context objects such as dates know how to subtract through a method, as in Python.
     arithmetic("-", a, b, i128::checked_sub, |a, b| a - b)
 }
 

@@ -352,10 +352,10 @@ impl<'a> Parser<'a> {
                 }
                 Some(_) => {
                     self.at += 1;
-                    if let Some(Token::Name(name)) = self.peek() {
-                        if ends.contains(name) {
-                            return Ok(body);
-                        }
+                    if let Some(Token::Name(name)) = self.peek()
+                        && ends.contains(name)
+                    {
+                        return Ok(body);
                     }
                     if let Some(statement) = self.nested(|parser| parser.statement(range.start))? {
                         body.push(statement);
@@ -835,7 +835,7 @@ impl<'a> Parser<'a> {
             Ok((parameters, parser.whole_body("call", start, "endcall")?))
         })?;
         let resume = self.at;
-        let caller = self.maker(def.as_caller(), &mentions, &range);
+        let caller = self.maker(def.into_caller(), &mentions, &range);
         self.at = call_at;
         let expr_range = self.range();
         self.caller = Some(caller);
