@@ -16,6 +16,7 @@
 //!   macro is a value; `value.call(state, args)` calls it), [`current_package`], [`scope_of`],
 //!   [`engine_of`], [`call_span`].
 //!
+//! The root object should enumerate its names: they are offered where a name is misspelt.
 //! The names `return`, `context`, `range`, `dict`, `namespace` and the packages are given here;
 //! macros win over names of the context, as in dbt.
 

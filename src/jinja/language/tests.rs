@@ -414,3 +414,33 @@ fn engines_and_templates_are_shared_by_threads() {
     shared::<Template>();
     shared::<Scope>();
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_compiles_or_is_refused(parts in proptest::collection::vec(
+        proptest::sample::select(vec![
+            "{{", "}}", "{%", "%}", "{#", "#}", "-", "+", " ", "\n", "a", "ä", "'", "\"", "\\", "(", ")", "[", "]",
+            "{", "}", ":", ",", "|", ".", "1", "1e5", "0x", "_", "=", "==", "~", "if ", "endif", "for x in y",
+            "endfor", "set x = ", "endset", "macro f(x)", "endmacro", "call f()", "endcall", "raw", "endraw",
+            "docs d", "enddocs", "is defined", "not ", "in ", "break", "loop(x)", "return(1)", "caller()",
+        ]),
+        0..24,
+    )) {
+        let text = parts.concat();
+        let engine = engine(&[]);
+        let template = engine.compile(&SourceFile::inline("a.sql", text.as_str()));
+        match template {
+            Ok(template) => {
+                let root = dict([(Value::from("y"), list(vec![Value::from(1)]))]);
+                if let Err(diagnostic) = engine.render(&template, &scope(root)) {
+                    assert!(!diagnostic.message.is_empty());
+                }
+            }
+            Err(diagnostic) => {
+                assert_eq!(diagnostic.code, Code::JinjaSyntax);
+                let range = diagnostic.labels[0].span.range.clone();
+                assert!(text.get(range.clone()).is_some(), "{range:?} of {text:?}");
+            }
+        }
+    }
+}

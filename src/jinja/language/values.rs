@@ -271,3 +271,34 @@ impl Object for PyDict {
         write_repr(f, &Value::from_dyn_object(Arc::clone(self)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn json_comes_back_as_it_went() {
+        let value =
+            json!({"a": [1, -2.5, null, true, {"b": "x"}], "n": 18_446_744_073_709_551_615_u64});
+        assert_eq!(to_json(&from_json(&value)).expect("json"), value);
+    }
+
+    #[test]
+    fn keys_become_text_and_functions_are_refused() {
+        let value = dict([
+            (Value::from(1), tuple(vec![Value::from(true)])),
+            (Value::from(()), Value::from(2.0)),
+        ]);
+        assert_eq!(
+            to_json(&value).expect("json"),
+            json!({"1": [true], "null": 2.0})
+        );
+        let error = to_json(&list(vec![Value::from_function(|| 1)])).expect_err("a function");
+        assert_eq!(
+            error.detail(),
+            Some("a value of type `object` cannot be written as JSON")
+        );
+        assert!(to_json(&Value::UNDEFINED).is_err());
+    }
+}
