@@ -20,6 +20,11 @@ pub fn dialect_package(dialect: &Dialect) -> Arc<str> {
     format!("{PACKAGE}_{}", dialect.name).into()
 }
 
+/// The built-in packages in the order in which names are looked up: the dialect's, then `dbt`.
+pub fn packages(dialect: &Dialect) -> Vec<Arc<str>> {
+    vec![dialect_package(dialect), PACKAGE.into()]
+}
+
 /// The macros of a dialect: package `dbt_<dialect>`, then package `dbt`.
 ///
 /// Their paths look like `<builtin>/default/table.sql`.

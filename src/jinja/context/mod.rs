@@ -1,5 +1,19 @@
 //! What dbt gives templates: `ref`, `source`, `config`, `var`, `adapter`, `api`, `modules` and the rest.
 
+mod adapter;
+mod callable;
+mod column;
+mod config;
+mod exceptions;
+mod functions;
+mod hooks;
+mod modules;
+mod node;
+mod refs;
+mod relation;
+mod results;
+mod table;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -7,11 +21,27 @@ use indexmap::IndexMap;
 use minijinja::Value;
 use serde_json::{Map, Value as Json};
 
-use super::port::{Collected, QueryOutcome, Resolver, Warehouse};
+use super::port::{Collected, NoWarehouse, QueryOutcome, Resolver, Warehouse};
+use crate::diagnostic::Diagnostic;
 use crate::dialect::Dialect;
 use crate::relation::Relation;
 
+pub use adapter::{first_column, listed_relations, materialized_relations};
+pub use hooks::hook_values;
+pub use relation::{as_relation, relation_value};
+pub use table::{as_table, table_value};
+
+use node::{Context, Made, Mode};
+
+/// The version of dbt whose templates are understood.
+pub const DBT_VERSION: &str = "1.11.16";
+
+/// Finds the text of a block of documentation: its package, where one was named, and its name.
+pub type DocsLookup =
+    Arc<dyn Fn(Option<&str>, &str) -> Result<Arc<str>, Box<Diagnostic>> + Send + Sync>;
+
 /// What all templates of a command share.
+#[derive(Clone)]
 pub struct ProjectFacts {
     /// The root project's name.
     pub project: Arc<str>,
@@ -74,6 +104,20 @@ pub struct ExecuteScope {
 pub struct NodeState {
     /// Results of `statement` blocks by name; `main` is the node's own.
     pub results: Mutex<BTreeMap<String, QueryOutcome>>,
+    /// What was given to `write`: the text that the materialization ran as its own.
+    pub written: Mutex<Option<String>>,
+}
+
+impl NodeState {
+    /// The result of a statement.
+    pub fn result(&self, name: &str) -> Option<QueryOutcome> {
+        node::lock(&self.results).get(name).cloned()
+    }
+
+    /// What was given to `write`.
+    pub fn written(&self) -> Option<String> {
+        node::lock(&self.written).clone()
+    }
 }
 
 /// Makes the context of a rendering with `execute` false; what it collects appears in the second value.
@@ -81,8 +125,14 @@ pub fn parse_context(
     project: &Arc<ProjectFacts>,
     scope: ParseScope,
 ) -> (Value, Arc<Mutex<Collected>>) {
-    let _ = (project, scope);
-    todo!()
+    let context = Context {
+        this: Some(scope.this),
+        model: scope.model,
+        config: scope.config,
+        ..blank(project, scope.package, Mode::Parse)
+    };
+    let collected = Arc::clone(&context.collected);
+    (Value::from_object(context), collected)
 }
 
 /// Makes the context of a rendering with `execute` true.
@@ -90,14 +140,58 @@ pub fn execute_context(
     project: &Arc<ProjectFacts>,
     scope: ExecuteScope,
 ) -> (Value, Arc<NodeState>) {
-    let _ = (project, scope);
-    todo!()
+    let context = Context {
+        this: scope.this,
+        model: scope.model,
+        config: scope.config,
+        graph: Some(scope.graph),
+        resolver: Some(scope.resolver),
+        warehouse: scope.warehouse,
+        extra: scope.extra,
+        ..blank(project, scope.package, Mode::Execute)
+    };
+    let state = Arc::clone(&context.state);
+    (Value::from_object(context), state)
 }
 
 /// Makes the context of YAML: `var`, `env_var`, `target`, `builtins` and the like, no database.
 ///
-/// `target` is missing from it while the profile itself is read.
+/// While the profile itself is read there is no target: an empty one says so, and secrets may be read.
 pub fn yaml_context(project: &Arc<ProjectFacts>, package: &str) -> Value {
-    let _ = (project, package);
-    todo!()
+    Value::from_object(blank(project, package.into(), Mode::Yaml))
+}
+
+/// Makes the context of descriptions: that of YAML, and `doc`.
+pub fn docs_context(project: &Arc<ProjectFacts>, package: &str, docs: DocsLookup) -> Value {
+    Value::from_object(Context {
+        docs: Some(docs),
+        ..blank(project, package.into(), Mode::Yaml)
+    })
+}
+
+/// Makes the context of a query's comment: that of YAML, and `node`.
+pub fn comment_context(project: &Arc<ProjectFacts>, package: &Arc<str>, node: Value) -> Value {
+    Value::from_object(Context {
+        extra: vec![("node", node)],
+        ..blank(project, Arc::clone(package), Mode::Yaml)
+    })
+}
+
+fn blank(project: &Arc<ProjectFacts>, package: Arc<str>, mode: Mode) -> Context {
+    Context {
+        project: Arc::clone(project),
+        package,
+        mode,
+        this: None,
+        config: IndexMap::new(),
+        model: Json::Null,
+        graph: None,
+        resolver: None,
+        warehouse: Arc::new(NoWarehouse),
+        extra: Vec::new(),
+        collected: Arc::default(),
+        state: Arc::default(),
+        docs: None,
+        made: Made::default(),
+    }
 }
