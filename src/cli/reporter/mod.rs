@@ -1,6 +1,6 @@
 //! What people and programs see of a run.
 //!
-//! The executor sends events; [`record`] puts each into dbt's words, once, and the console and the
+//! The executor sends events; `record` puts each into dbt's words, once, and the console and the
 //! log file show those records in their own forms. Nothing here decides what runs, and nothing
 //! here can make a run fail: a console that went away is silently done without.
 
