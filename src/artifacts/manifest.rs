@@ -94,7 +94,13 @@ impl Serialize for ManifestDocument<'_> {
         for empty in ["exposures", "metrics", "groups", "selectors"] {
             map.serialize_entry(empty, &nothing)?;
         }
-        map.serialize_entry("disabled", &Disabled { manifest, shapes })?;
+        map.serialize_entry(
+            "disabled",
+            &Entries(|| {
+                let disabled = manifest.disabled.iter();
+                disabled.map(|(id, node)| (id.as_str(), [shapes.node(node)]))
+            }),
+        )?;
         map.serialize_entry("parent_map", &Entries(|| parents(manifest)))?;
         let children = children(manifest);
         map.serialize_entry(
@@ -109,25 +115,6 @@ impl Serialize for ManifestDocument<'_> {
             "functions",
         ] {
             map.serialize_entry(empty, &nothing)?;
-        }
-        map.end()
-    }
-}
-
-/// Disabled nodes and sources: each id with a list of one.
-struct Disabled<'a> {
-    manifest: &'a Manifest,
-    shapes: &'a Shapes<'a>,
-}
-
-impl Serialize for Disabled<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (id, node) in &self.manifest.disabled {
-            map.serialize_entry(id.as_str(), &[self.shapes.node(node)])?;
-        }
-        for (id, source) in &self.manifest.disabled_sources {
-            map.serialize_entry(id.as_str(), &[self.shapes.source(source)])?;
         }
         map.end()
     }
@@ -298,7 +285,7 @@ mod tests {
             ..Manifest::default()
         };
         let mut hook = fixture::node("operation.shop.shop-on-run-start-0", &[]);
-        hook.index = Some(0);
+        hook.index = Some(1);
         let mut seed = fixture::node("seed.shop.raw_orders", &[]);
         seed.original_path = "seeds/raw_orders.csv".to_owned();
         let mut view = fixture::node(
@@ -357,10 +344,6 @@ mod tests {
         manifest
             .disabled
             .insert(off.unique_id.clone(), Arc::new(off));
-        let away = fixture::source("source.shop.raw.away", &Span::line(&file, 1));
-        manifest
-            .disabled_sources
-            .insert(away.unique_id.clone(), Arc::new(away));
         manifest
     }
 

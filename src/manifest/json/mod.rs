@@ -280,10 +280,7 @@ impl Serialize for NodeShape<'_> {
                 map.serialize_entry("primary_key", key.map_or(&[][..], |columns| columns))?;
                 map.serialize_entry("time_spine", &None::<&str>)?;
             }
-            // dbt counts hooks from 0 in their names and from 1 here.
-            ResourceType::Operation => {
-                map.serialize_entry("index", &node.index.map(|index| index + 1))?;
-            }
+            ResourceType::Operation => map.serialize_entry("index", &node.index)?,
             ResourceType::Test => serialize_test(&mut map, node)?,
             _ => {}
         }
