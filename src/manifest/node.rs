@@ -247,7 +247,7 @@ pub struct Source {
     pub config: NodeConfig,
     /// `loaded_at_field`.
     pub loaded_at_field: Option<String>,
-    /// `freshness`, merged; null where it was switched off.
+    /// `freshness`, merged; empty where nobody said anything, null where it was switched off.
     pub freshness: Option<Json>,
     /// `external`, as written.
     pub external: Option<Json>,

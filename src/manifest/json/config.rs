@@ -126,7 +126,7 @@ fn serialize_field<M: SerializeMap>(
 ) -> Result<(), M::Error> {
     let set = node.config.get(key);
     match (default, set) {
-        (Unset::Tags, _) => map.serialize_entry(key, &node.tags),
+        (Unset::Tags, _) => map.serialize_entry(key, &node.config.tags()),
         (Unset::Meta, _) => map.serialize_entry(key, &node.meta),
         (Unset::Materialized, _) => map.serialize_entry(key, node.materialization()),
         (Unset::Docs, set) => map.serialize_entry(key, &DocsShape(set)),

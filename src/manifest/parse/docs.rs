@@ -109,7 +109,7 @@ impl Docs {
         span: &Span,
     ) -> Result<String, Box<Diagnostic>> {
         if !has_jinja(text) {
-            return Ok(text.strip_suffix('\n').unwrap_or(text).to_owned());
+            return Ok(text.to_owned());
         }
         let package = Arc::clone(project.package(package));
         let (docs, from) = (Arc::clone(self), Arc::clone(&package));

@@ -313,6 +313,20 @@ pub fn lay_root_over(project: &Project<'_>, node: &mut Node) {
 
 /// Copies to the node what dbt copies from its config.
 pub fn finish_config(node: &mut Node, tag: Option<&str>) {
+    if node.resource_type == ResourceType::Test {
+        let kind = node.config.text("store_failures_as").map(str::to_owned);
+        let stored = node.config.get("store_failures").and_then(Json::as_bool);
+        // Each of the two configs says what the other is.
+        if let Some(kind) = kind {
+            let stored = Json::Bool(kind != "ephemeral");
+            node.config.set.insert("store_failures".to_owned(), stored);
+        } else if let Some(stored) = stored {
+            let kind = if stored { "table" } else { "ephemeral" };
+            node.config
+                .set
+                .insert("store_failures_as".to_owned(), kind.into());
+        }
+    }
     let tags = tag.map(str::to_owned).into_iter().chain(node.config.tags());
     for tag in tags {
         if !node.tags.contains(&tag) {

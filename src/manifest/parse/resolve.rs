@@ -208,7 +208,8 @@ impl<'a> Index<'a> {
             .sources
             .iter()
             .map(|(call, span)| self.resolve_source(node, call, span));
-        for found in refs.chain(sources) {
+        // dbt resolves sources first.
+        for found in sources.chain(refs) {
             match found {
                 Ok(id) if resolved.ids.contains(&id) => {}
                 Ok(id) => resolved.ids.push(id),

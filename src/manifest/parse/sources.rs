@@ -149,7 +149,11 @@ fn source(
         meta,
         tags: config.tags(),
         loaded_at_field: config.text("loaded_at_field").map(str::to_owned),
-        freshness: config.set.get("freshness").cloned(),
+        freshness: config
+            .set
+            .get("freshness")
+            .cloned()
+            .or_else(|| Some(Map::new().into())),
         external: table
             .facts
             .get("external")
