@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod floors;
+mod materializations;
 mod postgres;
 mod support;
 mod warehouse_data;

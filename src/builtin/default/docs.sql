@@ -16,8 +16,10 @@ comment on {{ (relation.type or 'table') | replace('_', ' ') }} {{ relation }} i
 {# One statement a column that both the YAML and the database know. #}
 {% macro default__alter_column_comment(relation, column_dict) -%}
   {%- set existing = adapter.get_columns_in_relation(relation) | map(attribute='name') | list -%}
-  {%- for name, column in column_dict.items() if name in existing %}
-comment on column {{ relation }}.{{ adapter.quote(name) if column.quote else name }} is {{ dbt.string_literal(dbt.escape_single_quotes(column.description)) }};
+  {%- for name, column in column_dict.items() if name in existing -%}
+comment on column {{ relation }}.{{ adapter.quote(name) if column.quote else name }} is {{ dbt.string_literal(dbt.escape_single_quotes(column.description)) }}
+    {%- if not loop.last %};
+{% endif -%}
   {%- endfor -%}
 {%- endmacro %}
 

@@ -7,14 +7,14 @@
 {# Four columns: database, name, schema, type (in dbt's words). #}
 {% macro default__list_relations_without_caching(schema_relation) -%}
   {%- set sql -%}
-    select
-      table_catalog as database,
-      table_name as name,
-      table_schema as schema,
-      case table_type when 'VIEW' then 'view' else 'table' end as type
-    from {{ information_schema_name(schema_relation.database) }}.tables
-    where lower(table_catalog) = lower({{ dbt.string_literal(schema_relation.database) }})
-      and lower(table_schema) = lower({{ dbt.string_literal(schema_relation.schema) }})
+select
+  table_catalog as database,
+  table_name as name,
+  table_schema as schema,
+  case table_type when 'VIEW' then 'view' else 'table' end as type
+from {{ information_schema_name(schema_relation.database) }}.tables
+where lower(table_catalog) = lower({{ dbt.string_literal(schema_relation.database) }})
+  and lower(table_schema) = lower({{ dbt.string_literal(schema_relation.schema) }})
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
 {%- endmacro %}
@@ -26,21 +26,21 @@
 
 {% macro default__get_columns_in_relation(relation) -%}
   {%- set sql -%}
-    select
-      column_name,
-      data_type,
-      character_maximum_length,
-      numeric_precision,
-      numeric_scale
-    from {{ information_schema_name(relation.database) }}.columns
-    where lower(table_name) = lower({{ dbt.string_literal(relation.identifier) }})
+select
+  column_name,
+  data_type,
+  character_maximum_length,
+  numeric_precision,
+  numeric_scale
+from {{ information_schema_name(relation.database) }}.columns
+where lower(table_name) = lower({{ dbt.string_literal(relation.identifier) }})
     {%- if relation.schema %}
-      and lower(table_schema) = lower({{ dbt.string_literal(relation.schema) }})
+  and lower(table_schema) = lower({{ dbt.string_literal(relation.schema) }})
     {%- endif %}
     {%- if relation.database %}
-      and lower(table_catalog) = lower({{ dbt.string_literal(relation.database) }})
+  and lower(table_catalog) = lower({{ dbt.string_literal(relation.database) }})
     {%- endif %}
-    order by ordinal_position
+order by ordinal_position
   {%- endset -%}
   {%- do return(sql_convert_columns_in_relation(run_query(sql))) -%}
 {%- endmacro %}

@@ -41,9 +41,9 @@
 
 {% macro default__list_schemas(database) -%}
   {%- set sql -%}
-    select distinct schema_name
-    from {{ information_schema_name(database) }}.schemata
-    where lower(catalog_name) = lower({{ dbt.string_literal(database) }})
+select distinct schema_name
+from {{ information_schema_name(database) }}.schemata
+where lower(catalog_name) = lower({{ dbt.string_literal(database) }})
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
 {%- endmacro %}
@@ -55,10 +55,10 @@
 
 {% macro default__check_schema_exists(information_schema, schema) -%}
   {%- set sql -%}
-    select count(*)
-    from {{ information_schema_name(information_schema.database) }}.schemata
-    where lower(catalog_name) = lower({{ dbt.string_literal(information_schema.database) }})
-      and lower(schema_name) = lower({{ dbt.string_literal(schema) }})
+select count(*)
+from {{ information_schema_name(information_schema.database) }}.schemata
+where lower(catalog_name) = lower({{ dbt.string_literal(information_schema.database) }})
+  and lower(schema_name) = lower({{ dbt.string_literal(schema) }})
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
 {%- endmacro %}

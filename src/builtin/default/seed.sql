@@ -46,20 +46,22 @@
 {%- endmacro %}
 
 {% macro default__create_csv_table(model, agate_table) -%}
-  {%- set column_types = config.get('column_types', {}) -%}
-  {%- set quote_columns = config.get('quote_columns', none) -%}
-  {%- set sql -%}
-create table {{ this.render() }} (
+  {%- set sql = get_create_csv_table_sql(this, agate_table) -%}
+  {%- call statement('_') -%}
+    {{- sql -}}
+  {%- endcall -%}
+  {%- do return(sql) -%}
+{%- endmacro %}
+
+{% macro get_create_csv_table_sql(relation, agate_table) -%}
+{%- set column_types = config.get('column_types', {}) -%}
+{%- set quote_columns = config.get('quote_columns', none) -%}
+create table {{ relation.render() }} (
     {%- for name in agate_table.column_names %}
     {{ adapter.quote_seed_column(name, quote_columns) }} {{ column_types.get(name, adapter.convert_type(agate_table, loop.index0)) }}
     {%- if not loop.last %},{% endif -%}
     {%- endfor %}
 )
-  {%- endset -%}
-  {%- call statement('_') -%}
-    {{- sql -}}
-  {%- endcall -%}
-  {%- do return(sql) -%}
 {%- endmacro %}
 
 

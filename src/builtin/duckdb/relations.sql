@@ -2,15 +2,15 @@
 
 {% macro duckdb__list_relations_without_caching(schema_relation) -%}
   {%- set sql -%}
-    select
-      table_catalog as database,
-      table_name as name,
-      table_schema as schema,
-      case table_type when 'VIEW' then 'view' else 'table' end as type
-    from system.information_schema.tables
-    where lower(table_schema) = lower({{ dbt.string_literal(schema_relation.schema) }})
+select
+  table_catalog as database,
+  table_name as name,
+  table_schema as schema,
+  case table_type when 'VIEW' then 'view' else 'table' end as type
+from system.information_schema.tables
+where lower(table_schema) = lower({{ dbt.string_literal(schema_relation.schema) }})
     {%- if schema_relation.database %}
-      and lower(table_catalog) = lower({{ dbt.string_literal(schema_relation.database) }})
+  and lower(table_catalog) = lower({{ dbt.string_literal(schema_relation.database) }})
     {%- endif %}
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
@@ -20,21 +20,21 @@
 {# A temporary table lies in a catalogue of its own, so a relation without a database is looked up by name. #}
 {% macro duckdb__get_columns_in_relation(relation) -%}
   {%- set sql -%}
-    select
-      column_name,
-      data_type,
-      character_maximum_length,
-      numeric_precision,
-      numeric_scale
-    from system.information_schema.columns
-    where lower(table_name) = lower({{ dbt.string_literal(relation.identifier) }})
+select
+  column_name,
+  data_type,
+  character_maximum_length,
+  numeric_precision,
+  numeric_scale
+from system.information_schema.columns
+where lower(table_name) = lower({{ dbt.string_literal(relation.identifier) }})
     {%- if relation.schema %}
-      and lower(table_schema) = lower({{ dbt.string_literal(relation.schema) }})
+  and lower(table_schema) = lower({{ dbt.string_literal(relation.schema) }})
     {%- endif %}
     {%- if relation.database %}
-      and lower(table_catalog) = lower({{ dbt.string_literal(relation.database) }})
+  and lower(table_catalog) = lower({{ dbt.string_literal(relation.database) }})
     {%- endif %}
-    order by ordinal_position
+order by ordinal_position
   {%- endset -%}
   {%- do return(sql_convert_columns_in_relation(run_query(sql))) -%}
 {%- endmacro %}
@@ -42,10 +42,10 @@
 
 {% macro duckdb__list_schemas(database) -%}
   {%- set sql -%}
-    select schema_name
-    from system.information_schema.schemata
+select schema_name
+from system.information_schema.schemata
     {%- if database %}
-    where lower(catalog_name) = lower({{ dbt.string_literal(database) }})
+where lower(catalog_name) = lower({{ dbt.string_literal(database) }})
     {%- endif %}
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
@@ -54,10 +54,10 @@
 
 {% macro duckdb__check_schema_exists(information_schema, schema) -%}
   {%- set sql -%}
-    select count(*)
-    from system.information_schema.schemata
-    where lower(schema_name) = lower({{ dbt.string_literal(schema) }})
-      and lower(catalog_name) = lower({{ dbt.string_literal(information_schema.database) }})
+select count(*)
+from system.information_schema.schemata
+where lower(schema_name) = lower({{ dbt.string_literal(schema) }})
+  and lower(catalog_name) = lower({{ dbt.string_literal(information_schema.database) }})
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
 {%- endmacro %}

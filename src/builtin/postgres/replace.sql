@@ -84,24 +84,24 @@
 {# Whether two tables have the same columns in the same order, and the first the indexes that are configured. #}
 {% macro postgres__same_shape(existing_relation, new_relation) -%}
   {%- set sql -%}
-    select
-      (
-        select string_agg(
-          quote_ident(attname) || ' ' || pg_catalog.format_type(atttypid, atttypmod), ', ' order by attnum
-        )
-        from pg_catalog.pg_attribute
-        where attrelid = c.oid and attnum > 0 and not attisdropped
-      ) as columns,
-      c.relpersistence = 'u' as is_unlogged,
-      (
-        select string_agg(i.relname, ' ' order by i.relname)
-        from pg_catalog.pg_index as x
-        inner join pg_catalog.pg_class as i on i.oid = x.indexrelid
-        where x.indrelid = c.oid and i.relname ~ '^[0-9a-f]{32}$'
-      ) as indexes
-    from pg_catalog.pg_class as c
-    where c.oid in ({{ postgres__regclass(existing_relation) }}, {{ postgres__regclass(new_relation) }})
-    order by c.oid = {{ postgres__regclass(new_relation) }}
+select
+  (
+    select string_agg(
+      quote_ident(attname) || ' ' || pg_catalog.format_type(atttypid, atttypmod), ', ' order by attnum
+    )
+    from pg_catalog.pg_attribute
+    where attrelid = c.oid and attnum > 0 and not attisdropped
+  ) as columns,
+  c.relpersistence = 'u' as is_unlogged,
+  (
+    select string_agg(i.relname, ' ' order by i.relname)
+    from pg_catalog.pg_index as x
+    inner join pg_catalog.pg_class as i on i.oid = x.indexrelid
+    where x.indrelid = c.oid and i.relname ~ '^[0-9a-f]{32}$'
+  ) as indexes
+from pg_catalog.pg_class as c
+where c.oid in ({{ postgres__regclass(existing_relation) }}, {{ postgres__regclass(new_relation) }})
+order by c.oid = {{ postgres__regclass(new_relation) }}
   {%- endset -%}
   {%- set rows = run_query(sql).rows -%}
   {%- if rows | length != 2 or rows[0][0] != rows[1][0] or rows[0][1] != rows[1][1] -%}
@@ -121,9 +121,9 @@
     delete from {{ target_relation }}
   {%- endcall -%}
   {%- call statement('insert_rows') -%}
-    insert into {{ target_relation }} ({{ columns }})
-    select {{ columns }}
-    from {{ new_relation }}
+insert into {{ target_relation }} ({{ columns }})
+select {{ columns }}
+from {{ new_relation }}
   {%- endcall -%}
   {%- do adapter.drop_relation(new_relation.incorporate(type='table')) -%}
 {%- endmacro %}
@@ -182,110 +182,110 @@
 #}
 {% macro postgres__dependents(existing_relation, new_relation) -%}
   {%- set sql -%}
-    with recursive edges as (
-      select distinct
-        d.refobjid as read_oid,
-        d.refobjsubid as read_column,
-        r.ev_class as view_oid
-      from pg_catalog.pg_depend as d
-      inner join pg_catalog.pg_rewrite as r on r.oid = d.objid
-      where d.classid = 'pg_catalog.pg_rewrite'::regclass
-        and d.refclassid = 'pg_catalog.pg_class'::regclass
-        and r.ev_class <> d.refobjid
-    ),
+with recursive edges as (
+  select distinct
+    d.refobjid as read_oid,
+    d.refobjsubid as read_column,
+    r.ev_class as view_oid
+  from pg_catalog.pg_depend as d
+  inner join pg_catalog.pg_rewrite as r on r.oid = d.objid
+  where d.classid = 'pg_catalog.pg_rewrite'::regclass
+    and d.refclassid = 'pg_catalog.pg_class'::regclass
+    and r.ev_class <> d.refobjid
+),
 
-    direct as (
-      select
-        edges.view_oid,
-        max(case
-          when edges.read_column = 0 then 0
-          when fresh.attname is null then 2
-          when fresh.atttypid <> old.atttypid or fresh.atttypmod <> old.atttypmod then 1
-          else 0
-        end) as treatment
-      from edges
-      left join pg_catalog.pg_attribute as old
-        on old.attrelid = edges.read_oid and old.attnum = edges.read_column
-      left join pg_catalog.pg_attribute as fresh
-        on fresh.attrelid = {{ postgres__regclass(new_relation) }}
-        and fresh.attname = old.attname
-        and not fresh.attisdropped
-      where edges.read_oid = {{ postgres__regclass(existing_relation) }}
-      group by edges.view_oid
-    ),
+direct as (
+  select
+    edges.view_oid,
+    max(case
+      when edges.read_column = 0 then 0
+      when fresh.attname is null then 2
+      when fresh.atttypid <> old.atttypid or fresh.atttypmod <> old.atttypmod then 1
+      else 0
+    end) as treatment
+  from edges
+  left join pg_catalog.pg_attribute as old
+    on old.attrelid = edges.read_oid and old.attnum = edges.read_column
+  left join pg_catalog.pg_attribute as fresh
+    on fresh.attrelid = {{ postgres__regclass(new_relation) }}
+    and fresh.attname = old.attname
+    and not fresh.attisdropped
+  where edges.read_oid = {{ postgres__regclass(existing_relation) }}
+  group by edges.view_oid
+),
 
-    walk as (
-      select
-        direct.view_oid,
-        1 as depth,
-        greatest(direct.treatment, case when c.relkind = 'm' then 1 else 0 end) as treatment
-      from direct
-      inner join pg_catalog.pg_class as c on c.oid = direct.view_oid
-      union
-      select
-        edges.view_oid,
-        walk.depth + 1,
-        greatest(walk.treatment, case when c.relkind = 'm' then 1 else 0 end)
-      from walk
-      inner join edges on edges.read_oid = walk.view_oid
-      inner join pg_catalog.pg_class as c on c.oid = edges.view_oid
-    ),
+walk as (
+  select
+    direct.view_oid,
+    1 as depth,
+    greatest(direct.treatment, case when c.relkind = 'm' then 1 else 0 end) as treatment
+  from direct
+  inner join pg_catalog.pg_class as c on c.oid = direct.view_oid
+  union
+  select
+    edges.view_oid,
+    walk.depth + 1,
+    greatest(walk.treatment, case when c.relkind = 'm' then 1 else 0 end)
+  from walk
+  inner join edges on edges.read_oid = walk.view_oid
+  inner join pg_catalog.pg_class as c on c.oid = edges.view_oid
+),
 
-    found as (
-      select view_oid, max(depth) as depth, max(treatment) as treatment
-      from walk
-      group by view_oid
+found as (
+  select view_oid, max(depth) as depth, max(treatment) as treatment
+  from walk
+  group by view_oid
+)
+
+select
+  n.nspname as schema_name,
+  c.relname as view_name,
+  quote_ident(n.nspname) || '.' || quote_ident(c.relname) as name,
+  case c.relkind when 'm' then 'materialized view' else 'view' end as kind,
+  found.treatment,
+  rtrim(pg_catalog.pg_get_viewdef(c.oid), ';') as definition,
+  array_to_string(c.reloptions, ', ') as options,
+  (
+    select 'alter ' || case c.relkind when 'm' then 'materialized view ' else 'view ' end
+      || quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+      || ' owner to ' || quote_ident(pg_catalog.pg_get_userbyid(c.relowner))
+    where c.relowner <> (select oid from pg_catalog.pg_roles where rolname = current_user)
+  ) as owner,
+  (
+    select string_agg(
+      'grant ' || acl.privilege_type
+        || ' on ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+        || ' to ' || case acl.grantee when 0 then 'public' else quote_ident(pg_catalog.pg_get_userbyid(acl.grantee)) end
+        || case when acl.is_grantable then ' with grant option' else '' end,
+      chr(10) order by acl.grantee, acl.privilege_type
     )
-
-    select
-      n.nspname as schema_name,
-      c.relname as view_name,
-      quote_ident(n.nspname) || '.' || quote_ident(c.relname) as name,
-      case c.relkind when 'm' then 'materialized view' else 'view' end as kind,
-      found.treatment,
-      rtrim(pg_catalog.pg_get_viewdef(c.oid), ';') as definition,
-      array_to_string(c.reloptions, ', ') as options,
-      (
-        select 'alter ' || case c.relkind when 'm' then 'materialized view ' else 'view ' end
-          || quote_ident(n.nspname) || '.' || quote_ident(c.relname)
-          || ' owner to ' || quote_ident(pg_catalog.pg_get_userbyid(c.relowner))
-        where c.relowner <> (select oid from pg_catalog.pg_roles where rolname = current_user)
-      ) as owner,
-      (
-        select string_agg(
-          'grant ' || acl.privilege_type
-            || ' on ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname)
-            || ' to ' || case acl.grantee when 0 then 'public' else quote_ident(pg_catalog.pg_get_userbyid(acl.grantee)) end
-            || case when acl.is_grantable then ' with grant option' else '' end,
-          chr(10) order by acl.grantee, acl.privilege_type
-        )
-        from pg_catalog.aclexplode(c.relacl) as acl
-        where acl.grantee <> c.relowner
-      ) as grants,
-      (
-        select 'comment on ' || case c.relkind when 'm' then 'materialized view ' else 'view ' end
-          || quote_ident(n.nspname) || '.' || quote_ident(c.relname)
-          || ' is ' || quote_literal(pg_catalog.obj_description(c.oid, 'pg_class'))
-      ) as comment,
-      (
-        select string_agg(
-          'comment on column ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname) || '.' || quote_ident(a.attname)
-            || ' is ' || quote_literal(pg_catalog.col_description(c.oid, a.attnum)),
-          chr(10) order by a.attnum
-        )
-        from pg_catalog.pg_attribute as a
-        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-          and pg_catalog.col_description(c.oid, a.attnum) is not null
-      ) as column_comments,
-      (
-        select string_agg(pg_catalog.pg_get_indexdef(x.indexrelid), chr(10) order by x.indexrelid)
-        from pg_catalog.pg_index as x
-        where x.indrelid = c.oid
-      ) as indexes
-    from found
-    inner join pg_catalog.pg_class as c on c.oid = found.view_oid
-    inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-    order by found.depth desc, c.oid
+    from pg_catalog.aclexplode(c.relacl) as acl
+    where acl.grantee <> c.relowner
+  ) as grants,
+  (
+    select 'comment on ' || case c.relkind when 'm' then 'materialized view ' else 'view ' end
+      || quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+      || ' is ' || quote_literal(pg_catalog.obj_description(c.oid, 'pg_class'))
+  ) as comment,
+  (
+    select string_agg(
+      'comment on column ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname) || '.' || quote_ident(a.attname)
+        || ' is ' || quote_literal(pg_catalog.col_description(c.oid, a.attnum)),
+      chr(10) order by a.attnum
+    )
+    from pg_catalog.pg_attribute as a
+    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+      and pg_catalog.col_description(c.oid, a.attnum) is not null
+  ) as column_comments,
+  (
+    select string_agg(pg_catalog.pg_get_indexdef(x.indexrelid), chr(10) order by x.indexrelid)
+    from pg_catalog.pg_index as x
+    where x.indrelid = c.oid
+  ) as indexes
+from found
+inner join pg_catalog.pg_class as c on c.oid = found.view_oid
+inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+order by found.depth desc, c.oid
   {%- endset -%}
   {%- set dependents = [] -%}
   {%- for row in run_query(sql).rows -%}

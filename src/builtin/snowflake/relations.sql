@@ -14,18 +14,18 @@
 
 {% macro snowflake__list_relations_without_caching(schema_relation) -%}
   {%- set sql -%}
-    select
-      table_catalog as "database",
-      table_name as "name",
-      table_schema as "schema",
-      case table_type
-        when 'VIEW' then 'view'
-        when 'MATERIALIZED VIEW' then 'materialized_view'
-        when 'EXTERNAL TABLE' then 'external'
-        else 'table'
-      end as "type"
-    from {{ information_schema_name(schema_relation.database) }}.tables
-    where upper(table_schema) = upper({{ dbt.string_literal(schema_relation.schema) }})
+select
+  table_catalog as "database",
+  table_name as "name",
+  table_schema as "schema",
+  case table_type
+    when 'VIEW' then 'view'
+    when 'MATERIALIZED VIEW' then 'materialized_view'
+    when 'EXTERNAL TABLE' then 'external'
+    else 'table'
+  end as "type"
+from {{ information_schema_name(schema_relation.database) }}.tables
+where upper(table_schema) = upper({{ dbt.string_literal(schema_relation.schema) }})
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
 {%- endmacro %}

@@ -250,6 +250,7 @@ impl Object for Adapter {
 }
 
 /// The failure of a query as an error of the template.
+#[allow(clippy::boxed_local, reason = "it is what every port returns")]
 fn failed(diagnostic: Box<Diagnostic>) -> Error {
     raise(*diagnostic)
 }

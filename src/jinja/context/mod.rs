@@ -13,6 +13,8 @@ mod refs;
 mod relation;
 mod results;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
