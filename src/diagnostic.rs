@@ -95,6 +95,8 @@ codes! {
     RequiredVersion = "required-version",
     /// A deprecated spelling that still works.
     Deprecated = "deprecated",
+    /// A fault of daygrain itself.
+    Internal = "internal",
     /// The user stopped the run.
     Cancelled = "cancelled",
 }

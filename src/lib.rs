@@ -15,6 +15,7 @@
 //! | 1 | [`config`], [`loader`] |
 //! | 2 | [`jinja`], [`sql`], [`adapter`]: none of the three imports another |
 //! | 3 | [`manifest`], [`graph`], [`selector`] |
+//! | 4 | [`planner`] |
 //! | 5 | [`executor`] |
 //! | 6 | [`artifacts`] |
 //! | 7 | [`cli`] |
@@ -31,6 +32,7 @@ pub mod graph;
 pub mod jinja;
 pub mod loader;
 pub mod manifest;
+pub mod planner;
 pub mod relation;
 pub mod secrets;
 pub mod selector;

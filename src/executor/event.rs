@@ -268,6 +268,8 @@ pub struct NodeResult {
     pub compiled_code: Option<Arc<str>>,
     /// The file that the compiled SQL was written to, below the project's root.
     pub compiled_path: Option<String>,
+    /// The ephemeral models inside the compiled SQL: each one and its common table expression.
+    pub inlined: Vec<(UniqueId, String)>,
     /// When compiling started and ended.
     pub compile: Option<(SystemTime, SystemTime)>,
     /// When running started and ended.

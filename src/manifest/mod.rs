@@ -5,11 +5,13 @@
 
 #[cfg(test)]
 pub mod fixture;
+mod inline;
 pub mod json;
 pub mod kwargs;
 pub mod node;
 mod parse;
 
+pub use inline::inline_node;
 pub use node::*;
 pub use parse::parse;
 

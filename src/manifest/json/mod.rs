@@ -95,11 +95,14 @@ impl<'a> Shapes<'a> {
     }
 }
 
-/// What a template sees as `model`; `None` where there is no such node.
-pub fn node_json(manifest: &Manifest, id: &UniqueId, dialect: &Dialect) -> Option<Json> {
-    let shapes = Shapes::for_templates(dialect);
-    let node = manifest.nodes.get(id)?;
-    Some(to_json(&shapes.node(node)))
+/// What a template sees as `model`.
+pub fn node_shape(node: &Node, dialect: &Dialect) -> Json {
+    to_json(&Shapes::for_templates(dialect).node(node))
+}
+
+/// The same of a source.
+pub fn source_shape(source: &Source, dialect: &Dialect) -> Json {
+    to_json(&Shapes::for_templates(dialect).source(source))
 }
 
 /// What a macro sees as `node` while names are still made.

@@ -220,8 +220,11 @@ fn node(
     let collected = rendering.finish();
     node.refs = collected.refs;
     node.sources = collected.sources;
-    node.depends_on_macros =
-        macros::resolve(project, package, &collected.macros, &rendering.dispatches);
+    node.depends_on_macros = macros::resolve(
+        project,
+        package,
+        collected.macros.iter().map(String::as_str),
+    );
     finish_config(&mut node, job.tag);
     if !node.config.enabled() {
         // What is switched off may be broken: nobody asked for it.
@@ -235,8 +238,6 @@ pub struct Rendering<'a, 'p> {
     project: &'a Project<'p>,
     package: usize,
     made: Option<(Scope, Arc<std::sync::Mutex<Collected>>)>,
-    /// What the templates give to `adapter.dispatch`.
-    pub dispatches: Vec<(String, Option<String>)>,
 }
 
 impl<'a, 'p> Rendering<'a, 'p> {
@@ -246,7 +247,6 @@ impl<'a, 'p> Rendering<'a, 'p> {
             project,
             package,
             made: None,
-            dispatches: Vec::new(),
         }
     }
 
@@ -279,8 +279,6 @@ impl<'a, 'p> Rendering<'a, 'p> {
         self.collected()
             .macros
             .extend(template.calls().iter().cloned());
-        self.dispatches
-            .extend(template.dispatches().iter().cloned());
         rendered.map(drop)
     }
 

@@ -76,15 +76,11 @@ pub fn nodes(
     for properties in all {
         let package = project.package(properties.package);
         for entry in &properties.entries {
-            // Below the wrong word nothing else is heeded, but tests are, as in dbt.
-            let kinds = [entry.kind, ResourceType::Model, ResourceType::Seed];
-            let testable = matches!(entry.kind, ResourceType::Model | ResourceType::Seed);
-            let node = kinds.iter().filter(|_| testable).find_map(|&kind| {
-                let found = by_name.get(&(kind, entry.name.as_str()))?;
-                let own = found.iter().find(|node| node.package == *package);
-                own.or_else(|| found.first())
-            });
-            let Some(node) = node else {
+            let candidates = by_name
+                .get(&(entry.kind, &entry.name))
+                .map_or(&[][..], Vec::as_slice);
+            let own = candidates.iter().find(|node| node.package == *package);
+            let Some(node) = own.or_else(|| candidates.first()) else {
                 continue;
             };
             node_jobs(&mut jobs, properties, entry, node);
@@ -293,7 +289,7 @@ fn node(project: &Project<'_>, names: &Names, job: &Job<'_>) -> (Option<Node>, V
         Err(error) => found.push(*error),
     }
     if !is_quick(info) {
-        let subquery = macros::resolve(project, package, &["get_where_subquery".to_owned()], &[]);
+        let subquery = macros::resolve(project, package, ["get_where_subquery"]);
         for id in subquery {
             if !node.depends_on_macros.contains(&id) {
                 node.depends_on_macros.push(id);

@@ -48,7 +48,7 @@ pub fn parse(
 ) -> (Manifest, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let project = Project::new(packages, engine, facts, target, &mut diagnostics);
-    let docs = Arc::new(Docs::read(packages, &mut diagnostics));
+    let docs = Docs::read(packages, &mut diagnostics);
     let properties = read_properties(&project, &docs, &mut diagnostics);
     let patches = Patches::new(&properties, &mut diagnostics);
     let names = Names::new(&project);
@@ -57,8 +57,8 @@ pub fn parse(
     let (mut nodes, used) = files::nodes(&project, &names, &patches, &jobs, &mut diagnostics);
     let mut manifest = Manifest {
         project: Arc::clone(&facts.project),
-        macros: macros::macros(&project, &patches),
-        docs: docs.to_blocks(),
+        macros: macros::macros(&project, &patches, &mut diagnostics),
+        docs: docs.into_blocks(),
         ..Manifest::default()
     };
     patches.unused(&used, &nodes, &manifest.macros, &mut diagnostics);
@@ -144,6 +144,10 @@ impl<'a> Project<'a> {
         &self.packages[index].project.name
     }
 
+    fn is_root(&self, index: usize) -> bool {
+        *self.packages[index].project.name == *self.facts.project
+    }
+
     /// Renders YAML text natively; text without Jinja is only freed of its last line break.
     fn render_yaml(
         &self,
@@ -187,7 +191,7 @@ fn render_json(
 /// Reads every property file, in parallel.
 fn read_properties(
     project: &Project<'_>,
-    docs: &Arc<Docs>,
+    docs: &Docs,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Properties> {
     let files: Vec<(usize, &Arc<SourceFile>)> = project

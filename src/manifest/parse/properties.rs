@@ -233,7 +233,7 @@ const TABLE_KEYS: &[&str] = &[
 /// Reads one property file.
 pub fn read(
     project: &Project<'_>,
-    docs: &Arc<Docs>,
+    docs: &Docs,
     package: usize,
     file: &Arc<SourceFile>,
 ) -> (Properties, Vec<Diagnostic>) {
@@ -265,7 +265,7 @@ pub fn read(
 
 struct Reader<'a, 'p> {
     project: &'a Project<'p>,
-    docs: &'a Arc<Docs>,
+    docs: &'a Docs,
     package: usize,
     file: &'a Arc<SourceFile>,
     found: Vec<Diagnostic>,
@@ -735,8 +735,8 @@ impl Reader<'_, '_> {
         let span = value.span(self.file);
         match self.docs.render(self.project, self.package, text, &span) {
             Ok(text) => text,
-            Err(error) => {
-                self.found.push(*error);
+            Err(errors) => {
+                self.found.extend(errors);
                 String::new()
             }
         }

@@ -1,0 +1,99 @@
+//! The comment that statements carry, so that a database's administrator knows where they come from.
+
+use serde_json::json;
+
+use super::{Project, QueryComment};
+use crate::jinja::context;
+use crate::jinja::language::{self, Scope};
+use crate::manifest::Node;
+use crate::source::{SourceFile, Span};
+
+/// A rendered `query-comment`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comment {
+    text: String,
+    append: bool,
+}
+
+impl Comment {
+    /// Adds it to a statement; the number says how many bytes now stand before the statement.
+    pub fn add_to(&self, sql: &str) -> (String, usize) {
+        if self.append {
+            let sql = sql.trim_end();
+            let (body, end) = match sql.strip_suffix(';') {
+                Some(body) => (body, ";"),
+                None => (sql, ""),
+            };
+            return (format!("{body}\n/* {} */{end}", self.text), 0);
+        }
+        let before = format!("/* {} */\n", self.text);
+        (format!("{before}{sql}"), before.len())
+    }
+}
+
+/// Renders the project's comment for a node; a template that fails gives none.
+pub fn comment_for(project: &Project, node: Option<&Node>) -> Option<Comment> {
+    let QueryComment::On { template, append } = &project.query_comment else {
+        return None;
+    };
+    let text = match template {
+        None => default_comment(project, node),
+        Some(template) if !template.contains('{') => template.clone(),
+        Some(template) => {
+            let file = SourceFile::inline("query-comment", template.as_str());
+            let span = Span::new(&file, 0..template.len());
+            let package = project.manifest.project.clone();
+            let node = node.map_or(serde_json::Value::Null, |node| project.node_json(node));
+            let node = language::from_json(&node);
+            let root = context::comment_context(&project.facts, &package, node);
+            let scope = Scope { package, root };
+            project
+                .engine
+                .render_native(template, &span, &scope)
+                .ok()?
+                .to_string()
+        }
+    };
+    // A comment cannot hold the end of a comment.
+    let text = text.replace("*/", "* /");
+    (!text.trim().is_empty()).then_some(Comment {
+        text,
+        append: *append,
+    })
+}
+
+fn default_comment(project: &Project, node: Option<&Node>) -> String {
+    let facts = &project.facts;
+    let mut comment = json!({
+        "app": "daygrain",
+        "daygrain_version": env!("CARGO_PKG_VERSION"),
+        "profile_name": facts.profile,
+        "target_name": facts.target.get("name"),
+    });
+    if let Some(node) = node {
+        comment["node_id"] = node.unique_id.as_str().into();
+    }
+    comment.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_stands_before_or_behind() {
+        let mut comment = Comment {
+            text: "x".to_owned(),
+            append: false,
+        };
+        assert_eq!(
+            comment.add_to("select 1"),
+            ("/* x */\nselect 1".to_owned(), 8)
+        );
+        comment.append = true;
+        assert_eq!(
+            comment.add_to("select 1;\n"),
+            ("select 1\n/* x */;".to_owned(), 0)
+        );
+    }
+}

@@ -1,0 +1,277 @@
+//! A node's template to SQL: rendered with `execute` true, ephemeral models written in front.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::Project;
+use super::resolver::NodeResolver;
+use super::session::Session;
+use crate::diagnostic::Diagnostic;
+use crate::jinja::Value;
+use crate::jinja::context::{self, ExecuteScope, NodeState};
+use crate::jinja::language::{self, Scope};
+use crate::manifest::{Node, UniqueId, kwargs};
+use crate::source::Span;
+
+/// A node's SQL.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// What is sent, or written to the compiled file.
+    pub sql: Arc<str>,
+    /// The template's own part of it.
+    pub own: Arc<str>,
+    /// The ephemeral models that it reads, each after those that it reads itself.
+    pub inlined: Vec<Inlined>,
+}
+
+/// An ephemeral model inside another node's SQL.
+#[derive(Clone, Debug)]
+pub struct Inlined {
+    /// The model.
+    pub node: UniqueId,
+    /// The name of its common table expression.
+    pub name: String,
+    /// Its own SQL.
+    pub sql: Arc<str>,
+}
+
+impl Inlined {
+    /// The common table expression.
+    pub fn text(&self) -> String {
+        format!("{} as (\n{}\n)", self.name, self.sql)
+    }
+}
+
+/// Makes the context in which a node's template and macros run.
+pub fn node_scope(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    node: &Node,
+    extra: Vec<(&'static str, Value)>,
+) -> (Scope, Arc<NodeState>) {
+    let graph_of = Arc::clone(project);
+    let model = project.node_json(node);
+    let config = match model.get("config") {
+        Some(Json::Object(config)) => config.clone().into_iter().collect(),
+        _ => node.config.set.clone(),
+    };
+    let scope = ExecuteScope {
+        package: Arc::clone(&node.package),
+        this: Some(node.relation.clone()),
+        model,
+        config,
+        graph: Arc::new(move || graph_of.graph_json().clone()),
+        resolver: Arc::new(NodeResolver::for_node(project, node)),
+        warehouse: Arc::clone(session) as Arc<dyn crate::jinja::Warehouse>,
+        extra,
+    };
+    let (root, state) = context::execute_context(&project.facts, scope);
+    let scope = Scope {
+        package: Arc::clone(&node.package),
+        root,
+    };
+    (scope, state)
+}
+
+/// Compiles a node.
+///
+/// # Errors
+/// What the template raised, or the database answered to a query of the template.
+pub fn compile(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    node: &Node,
+) -> Result<Compiled, Box<Diagnostic>> {
+    let mut inlined = Vec::new();
+    gather(project, session, node, &mut inlined, &mut Vec::new())?;
+    let own: Arc<str> = render(project, session, node)?.into();
+    let sql = if inlined.is_empty() {
+        Arc::clone(&own)
+    } else {
+        with_ctes(&own, &inlined).into()
+    };
+    Ok(Compiled { sql, own, inlined })
+}
+
+/// Collects the ephemeral models below a node, deepest first, each once.
+fn gather(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    node: &Node,
+    found: &mut Vec<Inlined>,
+    path: &mut Vec<UniqueId>,
+) -> Result<(), Box<Diagnostic>> {
+    for id in &node.depends_on {
+        let Some(parent) = project
+            .manifest
+            .nodes
+            .get(id)
+            .filter(|node| node.is_ephemeral())
+        else {
+            continue;
+        };
+        if found.iter().any(|inlined| inlined.node == *id) || path.contains(id) {
+            continue;
+        }
+        path.push(id.clone());
+        gather(project, session, parent, found, path)?;
+        path.pop();
+        found.push(Inlined {
+            node: id.clone(),
+            name: format!("__dbt__cte__{}", parent.name),
+            sql: ephemeral(project, session, parent)?,
+        });
+    }
+    Ok(())
+}
+
+/// An ephemeral model's own SQL, rendered once a run.
+fn ephemeral(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    node: &Arc<Node>,
+) -> Result<Arc<str>, Box<Diagnostic>> {
+    let known = |project: &Project| {
+        let compiled = project.ephemerals.lock();
+        compiled
+            .expect("no holder of the ephemerals' lock panics")
+            .get(&node.unique_id)
+            .cloned()
+    };
+    if let Some(sql) = known(project) {
+        return Ok(sql);
+    }
+    let sql: Arc<str> = render(project, session, node)?.into();
+    project
+        .ephemerals
+        .lock()
+        .expect("no holder of the ephemerals' lock panics")
+        .insert(node.unique_id.clone(), Arc::clone(&sql));
+    Ok(sql)
+}
+
+fn render(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    node: &Node,
+) -> Result<String, Box<Diagnostic>> {
+    let extra = test_arguments(project, session, node)?;
+    let (scope, _) = node_scope(project, session, node, extra);
+    let template = project.engine.compile(&node.file)?;
+    project.engine.render(&template, &scope)
+}
+
+/// The arguments of a generic test, rendered: what its template passes on to the test's macro.
+fn test_arguments(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    node: &Node,
+) -> Result<Vec<(&'static str, Value)>, Box<Diagnostic>> {
+    let Some(test) = node.test.as_ref().and_then(|test| test.generic.as_ref()) else {
+        return Ok(Vec::new());
+    };
+    let (scope, _) = node_scope(project, session, node, Vec::new());
+    let span = match &node.patch_span {
+        Some(span) => span.clone(),
+        None => Span::new(&node.file, 0..node.file.text.len()),
+    };
+    let mut render = |text: &str| project.engine.render_native(text, &span, &scope);
+    let arguments = kwargs::render_kwargs(&test.arguments, &mut render)?;
+    let arguments = arguments
+        .into_iter()
+        .map(|(name, value)| (Value::from(name), value));
+    Ok(vec![(kwargs::KWARGS, language::dict(arguments))])
+}
+
+/// Writes common table expressions in front of a query, before those that it has itself.
+fn with_ctes(sql: &str, inlined: &[Inlined]) -> String {
+    let ctes: Vec<String> = inlined.iter().map(Inlined::text).collect();
+    let ctes = ctes.join(", ");
+    match leading_with(sql) {
+        Some(end) => {
+            let (head, rest) = sql.split_at(end);
+            format!("{head} {ctes}, {}", rest.trim_start())
+        }
+        None => format!("with {ctes}\n{sql}"),
+    }
+}
+
+/// The byte after a query's leading `with` (and `recursive`), behind comments and blanks.
+fn leading_with(sql: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let rest = &sql[at..];
+        let blank = rest.len() - rest.trim_start().len();
+        if blank > 0 {
+            at += blank;
+        } else if rest.starts_with("--") {
+            at += rest.find('\n')?;
+        } else if rest.starts_with("/*") {
+            at += rest.find("*/")? + 2;
+        } else {
+            break;
+        }
+    }
+    let word_end = |from: usize| {
+        let rest = &sql[from..];
+        from + rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len())
+    };
+    let end = word_end(at);
+    if !sql[at..end].eq_ignore_ascii_case("with") {
+        return None;
+    }
+    let next = end + (sql[end..].len() - sql[end..].trim_start().len());
+    let next_end = word_end(next);
+    if sql[next..next_end].eq_ignore_ascii_case("recursive") {
+        return Some(next_end);
+    }
+    Some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inline(sql: &str) -> String {
+        let inlined = [Inlined {
+            node: "model.a.e".into(),
+            name: "__dbt__cte__e".to_owned(),
+            sql: "select 1 as id".into(),
+        }];
+        with_ctes(sql, &inlined)
+    }
+
+    #[test]
+    fn ctes_go_before_a_query() {
+        insta::assert_snapshot!(inline("select * from __dbt__cte__e"), @r"
+        with __dbt__cte__e as (
+        select 1 as id
+        )
+        select * from __dbt__cte__e
+        ");
+    }
+
+    #[test]
+    fn ctes_go_before_the_querys_own() {
+        insta::assert_snapshot!(inline("-- first\nwith a as (select 1) select * from a"), @r"
+        -- first
+        with __dbt__cte__e as (
+        select 1 as id
+        ), a as (select 1) select * from a
+        ");
+        insta::assert_snapshot!(inline("WITH RECURSIVE a as (select 1) select 1"), @r"
+        WITH RECURSIVE __dbt__cte__e as (
+        select 1 as id
+        ), a as (select 1) select 1
+        ");
+    }
+
+    #[test]
+    fn a_name_that_starts_with_with_is_no_keyword() {
+        assert_eq!(leading_with("within"), None);
+        assert_eq!(leading_with("with("), Some(4));
+    }
+}

@@ -1,0 +1,320 @@
+//! One node's turn: compile it, then do with it what its kind and the command ask.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::compile::{Compiled, compile, node_scope};
+use super::event::{NodeFacts, NodeResult, NodeStatus};
+use super::run::empty_result;
+use super::session::Session;
+use super::{Project, locate, seed};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::files;
+use crate::jinja::port::{CacheChange, QueryOutcome};
+use crate::jinja::{Value, Warehouse, context};
+use crate::manifest::{Node, ResourceType};
+use crate::planner::Work;
+use crate::source::SourceFile;
+use crate::table::{Datum, Table};
+
+/// Does one node's work; every failure ends in the result.
+pub fn run_node(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    node: &Arc<Node>,
+    facts: Arc<NodeFacts>,
+    work: Work,
+    thread: &str,
+) -> NodeResult {
+    let started = Instant::now();
+    let mut result = empty_result(&facts, thread);
+    session.begin_node(project, Some(node));
+    if let Err(mut diagnostic) = turn(project, session, node, work, &mut result) {
+        if let Some(compiled) = &result.compiled_code {
+            locate::place(&mut diagnostic, &node.file, compiled);
+        }
+        result.status = NodeStatus::Error;
+        result.message = Some(diagnostic.message.clone());
+        result.diagnostic = Some(Arc::new(*diagnostic));
+    }
+    // What the node left open is its own: the next one starts afresh. A failure here is the
+    // connection's, and the next statement reports it.
+    let _ = session.rollback();
+    result.elapsed = started.elapsed();
+    result
+}
+
+fn turn(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    node: &Arc<Node>,
+    work: Work,
+    result: &mut NodeResult,
+) -> Result<(), Box<Diagnostic>> {
+    let compile_started = SystemTime::now();
+    if node.resource_type == ResourceType::Seed {
+        result.compile = Some((compile_started, SystemTime::now()));
+        return timed(result, |result| build_seed(project, session, node, result));
+    }
+    let compiled = compile(project, session, node)?;
+    result.compile = Some((compile_started, SystemTime::now()));
+    result.compiled_code = Some(Arc::clone(&compiled.sql));
+    let path = artifact_path(node);
+    write(project, &format!("compiled/{path}"), &compiled.sql)?;
+    result.compiled_path = Some(display_path(project, &format!("compiled/{path}")));
+    let inlined = compiled.inlined.iter();
+    result.inlined = inlined.map(|cte| (cte.node.clone(), cte.text())).collect();
+    if work == Work::Compile {
+        return Ok(());
+    }
+    timed(result, |result| match node.resource_type {
+        ResourceType::Test => run_test(project, session, node, &compiled, result),
+        _ => build_model(project, session, node, &compiled, result),
+    })
+}
+
+fn timed(
+    result: &mut NodeResult,
+    work: impl FnOnce(&mut NodeResult) -> Result<(), Box<Diagnostic>>,
+) -> Result<(), Box<Diagnostic>> {
+    let started = SystemTime::now();
+    let outcome = work(result);
+    result.execute = Some((started, SystemTime::now()));
+    outcome
+}
+
+fn build_model(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    node: &Arc<Node>,
+    compiled: &Compiled,
+    result: &mut NodeResult,
+) -> Result<(), Box<Diagnostic>> {
+    let main = materialize(project, session, node, Some(compiled))?;
+    take_response(result, main);
+    Ok(())
+}
+
+fn build_seed(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    node: &Arc<Node>,
+    result: &mut NodeResult,
+) -> Result<(), Box<Diagnostic>> {
+    let rows = Arc::new(read_seed(project, node)?);
+    let count = rows.rows.len() as u64;
+    session.set_seed(rows);
+    let main = materialize(project, session, node, None)?;
+    take_response(result, main);
+    result.rows_affected.get_or_insert(count);
+    Ok(())
+}
+
+fn run_test(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    node: &Arc<Node>,
+    compiled: &Compiled,
+    result: &mut NodeResult,
+) -> Result<(), Box<Diagnostic>> {
+    let main = materialize(project, session, node, Some(compiled))?;
+    let table = main.as_ref().map(|main| &main.table);
+    let verdict = table.and_then(verdict).ok_or_else(|| {
+        let message = "the test's query must return one row with `failures`, `should_warn` and `should_error`";
+        Box::new(Diagnostic::error(Code::Database, message))
+    })?;
+    result.failures = Some(verdict.failures);
+    let severity = node.config.text("severity").unwrap_or("error");
+    let judged = |what: &str| {
+        let condition = node.config.text(what).unwrap_or("!= 0");
+        let plural = if verdict.failures == 1 { "" } else { "s" };
+        let word = what.trim_end_matches("_if");
+        let word = if word == "error" { "fail" } else { word };
+        Some(format!(
+            "Got {} result{plural}, configured to {word} if {condition}",
+            verdict.failures
+        ))
+    };
+    if severity.eq_ignore_ascii_case("error") && verdict.should_error {
+        result.status = NodeStatus::Fail;
+        result.message = judged("error_if");
+    } else if verdict.should_warn {
+        result.status = NodeStatus::Warn;
+        result.message = judged("warn_if");
+    } else {
+        result.status = NodeStatus::Pass;
+    }
+    Ok(())
+}
+
+struct Verdict {
+    failures: i64,
+    should_warn: bool,
+    should_error: bool,
+}
+
+fn verdict(table: &Table) -> Option<Verdict> {
+    let [row] = table.rows.as_slice() else {
+        return None;
+    };
+    let cell = |name: &str| {
+        let at = table
+            .columns
+            .iter()
+            .position(|column| column.name.eq_ignore_ascii_case(name))?;
+        row.get(at)
+    };
+    let flag = |name: &str| match cell(name)? {
+        Datum::Bool(flag) => Some(*flag),
+        Datum::Int(number) => Some(*number != 0),
+        Datum::Text(text) => Some(matches!(text.to_lowercase().as_str(), "true" | "t" | "1")),
+        _ => None,
+    };
+    let failures = match cell("failures")? {
+        Datum::Int(number) => *number,
+        Datum::Decimal(digits) => digits.split('.').next()?.parse().ok()?,
+        Datum::Float(number) => *number as i64,
+        Datum::Null => 0,
+        _ => return None,
+    };
+    Some(Verdict {
+        failures,
+        should_warn: flag("should_warn")?,
+        should_error: flag("should_error")?,
+    })
+}
+
+fn take_response(result: &mut NodeResult, main: Option<QueryOutcome>) {
+    let Some(main) = main else {
+        return;
+    };
+    result.rows_affected = main.rows_affected;
+    result.response_code = Some(main.code);
+    result.query_id = main.query_id;
+    result.message = Some(main.message);
+}
+
+/// Calls the node's materialization; returns what the statement `main` gave.
+fn materialize(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    node: &Arc<Node>,
+    compiled: Option<&Compiled>,
+) -> Result<Option<QueryOutcome>, Box<Diagnostic>> {
+    let name = node.materialization();
+    let Some(found) = project.engine.find_materialization(name) else {
+        return Err(Box::new(unknown_materialization(project, node, name)));
+    };
+    let called = format!("{}.{}", found.package, found.name);
+    let mut extra = Vec::new();
+    if let Some(compiled) = compiled {
+        extra.push(("sql", Value::from(Arc::clone(&compiled.sql))));
+        extra.push(("compiled_code", Value::from(Arc::clone(&compiled.sql))));
+    }
+    let hooks_of = |key: &str| context::hook_values(node.config.get(key));
+    extra.push(("pre_hooks", hooks_of("pre-hook")));
+    extra.push(("post_hooks", hooks_of("post-hook")));
+    let (scope, state) = node_scope(project, session, node, extra);
+    let returned = project.engine.call(&called, &[], &[], &scope)?;
+    for relation in context::materialized_relations(&returned) {
+        session.note(CacheChange::Added(relation));
+    }
+    if let Some(sql) = state.written() {
+        write(project, &format!("run/{}", artifact_path(node)), &sql)?;
+    }
+    Ok(state.result("main"))
+}
+
+fn unknown_materialization(project: &Project, node: &Node, name: &str) -> Diagnostic {
+    let known: BTreeSet<&str> = project
+        .engine
+        .macros()
+        .iter()
+        .filter(|found| found.is_materialization)
+        .filter_map(|found| found.name.strip_prefix("materialization_"))
+        .filter_map(|found| found.rsplit_once('_').map(|(name, _)| name))
+        .collect();
+    let mut diagnostic = Diagnostic::error(
+        Code::BadConfig,
+        format!(
+            "`{}` asks for the materialization `{name}`, which does not exist",
+            node.name
+        ),
+    );
+    if let Some(near) = crate::diagnostic::nearest(name, known.iter().copied()) {
+        diagnostic = diagnostic.help(format!("a materialization named `{near}` exists"));
+    } else {
+        let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+        diagnostic = diagnostic.help(format!("there are {}", known.join(", ")));
+    }
+    diagnostic
+}
+
+/// Reads a seed's file and types its columns.
+fn read_seed(project: &Project, node: &Node) -> Result<Table, Box<Diagnostic>> {
+    let absolute = &node.file.absolute;
+    let text = std::fs::read_to_string(absolute).map_err(|error| {
+        Box::new(Diagnostic::error(
+            Code::Io,
+            format!("cannot read `{}`: {error}", node.original_path),
+        ))
+    })?;
+    let file = Arc::new(SourceFile {
+        path: node.original_path.clone(),
+        absolute: absolute.clone(),
+        text,
+    });
+    let delimiter = node.config.text("delimiter").unwrap_or(",");
+    let &[delimiter] = delimiter.as_bytes() else {
+        let message = format!("`delimiter` must be one character, found `{delimiter}`");
+        return Err(Box::new(Diagnostic::error(Code::BadConfig, message)));
+    };
+    let as_text: BTreeSet<String> = match node.config.get("column_types") {
+        Some(serde_json::Value::Object(types)) => {
+            types.keys().map(|name| name.to_lowercase()).collect()
+        }
+        _ => BTreeSet::new(),
+    };
+    seed::read_csv(&file, delimiter, &as_text, project.facts.dialect).map_err(|mut wrong| {
+        let mut first = wrong.remove(0);
+        for other in wrong {
+            if let Some(label) = other.labels.into_iter().next() {
+                first = first.label(label.span, other.message);
+            }
+            first.notes.extend(other.notes);
+        }
+        Box::new(first)
+    })
+}
+
+/// The path of a node's SQL below `compiled` and `run`, as dbt lays it out.
+fn artifact_path(node: &Node) -> String {
+    let package = &node.package;
+    let generic = node
+        .test
+        .as_ref()
+        .is_some_and(|test| test.generic.is_some());
+    if generic {
+        format!("{package}/{}/{}", node.original_path, node.path)
+    } else {
+        format!("{package}/{}", node.original_path)
+    }
+}
+
+fn display_path(project: &Project, below: &str) -> String {
+    let target = project
+        .target_path
+        .strip_prefix(&project.root)
+        .unwrap_or(&project.target_path);
+    format!("{}/{below}", target.display())
+}
+
+fn write(project: &Project, below: &str, text: &str) -> Result<(), Box<Diagnostic>> {
+    let path = project.target_path.join(Path::new(below));
+    files::write_text(&path, text).map_err(|error| {
+        let message = format!("cannot write `{}`: {error}", path.display());
+        Box::new(Diagnostic::error(Code::Io, message))
+    })
+}

@@ -1,0 +1,334 @@
+//! The bridge from synchronous templates to an asynchronous connection.
+//!
+//! A [`Session`] belongs to one worker thread, which has a runtime of its own: the connection's
+//! background work runs on the thread that waits for it, so a query wakes no other thread. The
+//! session follows the transaction's state, reports each statement, and turns the driver's errors
+//! into diagnostics.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tokio::runtime::Runtime;
+
+use super::Project;
+use super::cache::RelationCache;
+use super::comment::{self, Comment};
+use super::event::Event;
+use crate::adapter::{Adapter, AdapterError, AdapterErrorKind, Canceller, Connection, Response};
+use crate::diagnostic::{Code, Diagnostic, FailedSql};
+use crate::jinja::port::{
+    CacheChange, Fetch, QueryFailure, QueryOutcome, TemplateMessage, Transaction, Warehouse,
+};
+use crate::manifest::{Node, UniqueId};
+use crate::relation::Relation;
+use crate::table::Table;
+
+/// What all sessions of a run share.
+pub struct SessionShared {
+    /// The database.
+    pub adapter: Arc<dyn Adapter>,
+    /// What is known of its relations.
+    pub cache: Arc<RelationCache>,
+    /// Where events go.
+    pub events: Sender<Event>,
+    /// What stops the sessions' statements, by session.
+    pub cancellers: Mutex<Vec<Arc<dyn Canceller>>>,
+}
+
+impl SessionShared {
+    /// Tells the reporter; a closed channel means that it has ended, and the run goes on without it.
+    pub fn send(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    /// Stops whatever the sessions run.
+    pub fn cancel_all(&self) {
+        let cancellers = self
+            .cancellers
+            .lock()
+            .expect("no holder of the cancellers' lock panics")
+            .clone();
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+        else {
+            return;
+        };
+        for canceller in cancellers {
+            runtime.block_on(canceller.cancel());
+        }
+    }
+}
+
+/// One connection, opened when it is first used.
+pub struct Session {
+    shared: Arc<SessionShared>,
+    state: Mutex<State>,
+}
+
+struct State {
+    runtime: Runtime,
+    connection: Option<Box<dyn Connection>>,
+    transaction_open: bool,
+    node: Option<UniqueId>,
+    comment: Option<Comment>,
+    seed: Option<Arc<Table>>,
+}
+
+impl Session {
+    /// Makes a session that is not connected yet.
+    pub fn new(shared: Arc<SessionShared>) -> std::io::Result<Session> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(Session {
+            shared,
+            state: Mutex::new(State {
+                runtime,
+                connection: None,
+                transaction_open: false,
+                node: None,
+                comment: None,
+                seed: None,
+            }),
+        })
+    }
+
+    /// Says whose statements follow.
+    pub fn begin_node(&self, project: &Project, node: Option<&Node>) {
+        let comment = comment::comment_for(project, node);
+        let mut state = self.lock();
+        state.node = node.map(|node| node.unique_id.clone());
+        state.comment = comment;
+        state.seed = None;
+    }
+
+    /// Says which rows `load_agate_table` gives.
+    pub fn set_seed(&self, rows: Arc<Table>) {
+        self.lock().seed = Some(rows);
+    }
+
+    /// Opens the connection if it is not open.
+    pub fn connect(&self) -> Result<(), QueryFailure> {
+        self.lock().connected(&self.shared).map(|_| ())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("a session is used by one thread at a time")
+    }
+}
+
+impl State {
+    fn connected(&mut self, shared: &SessionShared) -> Result<(), QueryFailure> {
+        if self.connection.is_some() {
+            return Ok(());
+        }
+        let connection = self
+            .runtime
+            .block_on(shared.adapter.connect())
+            .map_err(|error| failure(error, None))?;
+        shared
+            .cancellers
+            .lock()
+            .expect("no holder of the cancellers' lock panics")
+            .push(connection.canceller());
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        shared: &SessionShared,
+        sql: &str,
+        fetch: Fetch,
+    ) -> Result<QueryOutcome, QueryFailure> {
+        self.connected(shared)?;
+        let connection = self
+            .connection
+            .as_mut()
+            .expect("`connected` has opened the connection");
+        let commented = self.comment.as_ref().map(|comment| comment.add_to(sql));
+        let (sent, before) = match &commented {
+            Some((sent, before)) => (sent.as_str(), *before),
+            None => (sql, 0),
+        };
+        let started = Instant::now();
+        let outcome = self.runtime.block_on(async {
+            match fetch {
+                Fetch::Rows => connection.fetch(sent).await,
+                Fetch::Nothing => connection
+                    .execute(sent)
+                    .await
+                    .map(|response| (response, Table::default())),
+            }
+        });
+        // A closed channel means that the reporter has ended; the run goes on without it.
+        let _ = shared.events.send(Event::Statement {
+            node: self.node.clone(),
+            sql: sql.to_owned(),
+            elapsed: started.elapsed(),
+        });
+        match outcome {
+            Ok((response, table)) => {
+                self.follow_transaction(sql);
+                Ok(outcome_of(response, table))
+            }
+            Err(mut error) => {
+                error.offset = error.offset.and_then(|at| at.checked_sub(before));
+                if error.kind == AdapterErrorKind::Connection {
+                    self.connection = None;
+                    self.transaction_open = false;
+                } else {
+                    self.roll_back();
+                }
+                Err(failure(error, Some(sql)))
+            }
+        }
+    }
+
+    /// Notices transactions that a hook or a macro opens or ends by its own SQL.
+    fn follow_transaction(&mut self, sql: &str) {
+        let statement = sql.trim().trim_end_matches(';').trim();
+        if statement.len() > 20 {
+            return;
+        }
+        match statement.to_ascii_lowercase().as_str() {
+            "begin" | "begin transaction" | "start transaction" => self.transaction_open = true,
+            "commit" | "end" | "rollback" => self.transaction_open = false,
+            _ => {}
+        }
+    }
+
+    /// Ends a broken transaction; there is nobody to tell of a second failure.
+    fn roll_back(&mut self) {
+        let Some(connection) = self.connection.as_mut().filter(|_| self.transaction_open) else {
+            return;
+        };
+        if self
+            .runtime
+            .block_on(connection.execute("rollback"))
+            .is_err()
+        {
+            self.connection = None;
+        }
+        self.transaction_open = false;
+    }
+}
+
+impl Warehouse for Session {
+    fn query(
+        &self,
+        sql: &str,
+        transaction: Transaction,
+        fetch: Fetch,
+    ) -> Result<QueryOutcome, QueryFailure> {
+        if transaction == Transaction::AutoBegin {
+            self.begin()?;
+        }
+        self.lock().run(&self.shared, sql, fetch)
+    }
+
+    fn begin(&self) -> Result<(), QueryFailure> {
+        let mut state = self.lock();
+        if !state.transaction_open {
+            state.run(&self.shared, "begin", Fetch::Nothing)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&self) -> Result<(), QueryFailure> {
+        let mut state = self.lock();
+        if state.transaction_open {
+            state.run(&self.shared, "commit", Fetch::Nothing)?;
+        }
+        Ok(())
+    }
+
+    fn rollback(&self) -> Result<(), QueryFailure> {
+        let mut state = self.lock();
+        if state.transaction_open {
+            state.run(&self.shared, "rollback", Fetch::Nothing)?;
+        }
+        Ok(())
+    }
+
+    fn load(&self, relation: &Relation, rows: &Table) -> Result<u64, QueryFailure> {
+        self.begin()?;
+        let mut state = self.lock();
+        let State {
+            runtime,
+            connection,
+            ..
+        } = &mut *state;
+        let connection = connection
+            .as_mut()
+            .expect("`begin` has opened the connection");
+        let loaded = runtime.block_on(connection.load(relation, rows));
+        loaded.map_err(|error| {
+            state.roll_back();
+            failure(error, None)
+        })
+    }
+
+    fn cached_relations(&self, schema: &Relation) -> Option<Vec<Relation>> {
+        self.shared.cache.relations(schema)
+    }
+
+    fn cache_relations(&self, schema: &Relation, relations: Vec<Relation>) {
+        self.shared.cache.fill(schema, relations);
+    }
+
+    fn note(&self, change: CacheChange) {
+        self.shared.cache.note(change);
+    }
+
+    fn emit(&self, message: TemplateMessage) {
+        let node = self.lock().node.clone();
+        let _ = self.shared.events.send(Event::Message { node, message });
+    }
+
+    fn seed_rows(&self) -> Result<Arc<Table>, Box<Diagnostic>> {
+        self.lock().seed.clone().ok_or_else(|| {
+            let message = "`load_agate_table` gives rows only while a seed is built";
+            Box::new(Diagnostic::error(Code::JinjaRender, message))
+        })
+    }
+}
+
+fn outcome_of(response: Response, table: Table) -> QueryOutcome {
+    QueryOutcome {
+        message: response.message,
+        code: response.code,
+        rows_affected: response.rows_affected,
+        query_id: response.query_id,
+        table,
+    }
+}
+
+/// Keeps the server's words, its code, and the statement.
+pub fn failure(error: AdapterError, sql: Option<&str>) -> QueryFailure {
+    let code = match error.kind {
+        AdapterErrorKind::Connection => Code::Connection,
+        AdapterErrorKind::Locked => Code::DatabaseLocked,
+        AdapterErrorKind::Statement => Code::Database,
+        AdapterErrorKind::Cancelled => Code::Cancelled,
+    };
+    let mut diagnostic = Diagnostic::error(code, error.message);
+    diagnostic.notes.extend(error.detail);
+    if let Some(code) = error.code {
+        diagnostic
+            .notes
+            .push(format!("the database's code is {code}"));
+    }
+    diagnostic.help = error.hint;
+    diagnostic.sql = sql.map(|sql| {
+        Arc::new(FailedSql {
+            sql: sql.to_owned(),
+            offset: error.offset,
+        })
+    });
+    Box::new(diagnostic)
+}
