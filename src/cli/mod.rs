@@ -1,4 +1,106 @@
-//! The command line.
+//! The command line: the terminal, the environment, the exit code.
+//!
+//! Exit codes: 0 all well, 1 something failed, 2 the user's input is wrong.
 
+pub mod args;
+pub mod commands;
+mod interrupt;
+mod output;
+pub mod pipeline;
 pub mod reporter;
+pub mod settings;
 pub mod table;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Parser;
+
+use crate::diagnostic::Diagnostic;
+use crate::executor::event::Event;
+use args::{Cli, Command};
+use commands::{CommandResult, Invocation, Outcome};
+use settings::Settings;
+
+/// Runs the program; the one place that reads the process's arguments, environment and folder.
+pub fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and the version are no errors; clap knows where each belongs.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let here = match std::env::current_dir() {
+        Ok(here) => here,
+        Err(error) => {
+            eprintln!("Error: cannot tell the current folder: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let settings = match Settings::new(cli.command.name(), &cli.global, environment, &here) {
+        Ok(settings) => settings,
+        Err(wrong) => {
+            for diagnostic in &wrong {
+                eprintln!("Error: {diagnostic}");
+            }
+            return ExitCode::from(2);
+        }
+    };
+    let reporter = reporter::start(output::reporter_settings(&settings));
+    let invocation = Invocation {
+        settings,
+        events: reporter.events(),
+    };
+    let code = dispatch(&invocation, cli.command, &arguments.join(" "), &here);
+    drop(invocation);
+    reporter.finish();
+    ExitCode::from(code)
+}
+
+fn dispatch(invocation: &Invocation, command: Command, typed: &str, here: &Path) -> u8 {
+    let started = Instant::now();
+    invocation.report(Event::CommandStarted {
+        command: typed.to_owned(),
+    });
+    let (code, success) = match call(invocation, command, here) {
+        Ok(Outcome::Success) => (0, true),
+        Ok(Outcome::Failed) => (1, false),
+        Err(wrong) => {
+            let wrong: Vec<Arc<Diagnostic>> = wrong.into_iter().map(Arc::new).collect();
+            invocation.report(Event::Fatal(wrong));
+            (2, false)
+        }
+    };
+    invocation.report(Event::CommandFinished {
+        command: typed.to_owned(),
+        success,
+        elapsed: started.elapsed(),
+    });
+    code
+}
+
+fn call(invocation: &Invocation, command: Command, here: &Path) -> CommandResult {
+    match command {
+        Command::Build(args) => commands::work::build(invocation, args),
+        Command::Run(args) => commands::work::run(invocation, args),
+        Command::Test(args) => commands::work::test(invocation, args),
+        Command::Seed(args) => commands::work::seed(invocation, args),
+        Command::Compile(args) => commands::compile::compile(invocation, args),
+        Command::Show(args) => commands::show::show(invocation, args),
+        Command::Ls(args) => commands::ls::ls(invocation, args),
+        Command::Parse => commands::parse::parse(invocation),
+        Command::Debug(args) => commands::debug::debug(invocation, args),
+        Command::Clean(args) => commands::clean::clean(invocation, args),
+        Command::Init(args) => commands::init::init(invocation, args, here),
+        Command::RunOperation(args) => commands::run_operation::run_operation(invocation, args),
+    }
+}

@@ -1,0 +1,130 @@
+//! `compile`: SQL into the target folder, and to the terminal where nodes were named.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use serde_json::json;
+
+use super::super::args::{CompileArgs, Output};
+use super::super::interrupt;
+use super::super::pipeline::{self, Parsed, TemplateFlags};
+use super::{CommandResult, Invocation, Outcome};
+use crate::diagnostic::Diagnostic;
+use crate::executor::compile::compile as compile_node;
+use crate::executor::event::{self, Event};
+use crate::executor::run::{self, OnFailure, RunOptions};
+use crate::executor::session::{Session, SessionShared};
+use crate::manifest::{Node, ResourceType};
+use crate::planner::{Work, plan};
+
+/// `compile`.
+///
+/// # Errors
+/// What is wrong with the user's input.
+pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
+    let settings = &invocation.settings;
+    let report = |event| invocation.report(event);
+    let flags = TemplateFlags {
+        full_refresh: args.refresh.full_refresh.then_some(true),
+        store_failures: None,
+    };
+    let parsed = pipeline::parse(settings, flags, &report)?;
+    pipeline::write_manifest(invocation, &parsed)?;
+    let shared = invocation.sessions(&parsed)?;
+    if let Some(text) = &args.inline {
+        let node = inline_node(&parsed, text)?;
+        let sql = compile_one(&parsed, &shared, &node).map_err(|wrong| vec![*wrong])?;
+        print(invocation, None, &sql, args.output);
+        return Ok(Outcome::Success);
+    }
+    let kinds = [
+        ResourceType::Model,
+        ResourceType::Test,
+        ResourceType::Analysis,
+    ];
+    let selected = pipeline::select(
+        &parsed,
+        settings,
+        &args.select,
+        &args.types,
+        &kinds,
+        &report,
+    )?;
+    let plan = plan(
+        &parsed.project.manifest,
+        &parsed.graph,
+        &selected,
+        Work::Compile,
+    );
+    let threads = settings
+        .threads(args.work.threads)
+        .map_err(|wrong| vec![*wrong])?;
+    let (outbox, inbox) = channel();
+    let watch = interrupt::watch(outbox.clone());
+    let options = RunOptions {
+        work: Work::Compile,
+        threads: threads.unwrap_or(parsed.target.threads),
+        on_failure: if settings.fail_fast {
+            OnFailure::Stop
+        } else {
+            OnFailure::GoOn
+        },
+    };
+    let started = std::time::Instant::now();
+    let results = run::run(&parsed.project, &shared, &plan, options, (outbox, inbox))
+        .map_err(|diagnostic| vec![*diagnostic])?;
+    pipeline::write_run_results(invocation, &parsed, &results, started.elapsed())?;
+    pipeline::write_compiled_manifest(invocation, &parsed, &results)?;
+    if !args.select.select.is_empty() {
+        for result in &results {
+            let named = result.node.resource_type != ResourceType::Test || results.len() == 1;
+            if let Some(sql) = result.compiled_code.as_ref().filter(|_| named) {
+                print(invocation, Some(&result.node.name), sql, args.output);
+            }
+        }
+    }
+    let failed = watch.was_interrupted() || results.iter().any(|result| result.status.is_failure());
+    Ok(if failed {
+        Outcome::Failed
+    } else {
+        Outcome::Success
+    })
+}
+
+/// Compiles a node on a session of its own.
+///
+/// # Errors
+/// As [`compile_node`].
+pub fn compile_one(
+    parsed: &Parsed,
+    shared: &Arc<SessionShared>,
+    node: &Arc<Node>,
+) -> Result<Arc<str>, Box<Diagnostic>> {
+    let session = Arc::new(Session::new(Arc::clone(shared)).map_err(pipeline::no_session)?);
+    session.begin_node(&parsed.project, Some(node));
+    Ok(compile_node(&parsed.project, &session, node)?.sql)
+}
+
+/// Makes a node of text from the command line.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn inline_node(parsed: &Parsed, text: &str) -> Result<Arc<Node>, Vec<Diagnostic>> {
+    let project = &parsed.project;
+    crate::manifest::inline_node(&project.manifest, &project.engine, &project.facts, text)
+        .map(Arc::new)
+}
+
+fn print(invocation: &Invocation, node: Option<&str>, sql: &str, output: Output) {
+    let json = output == Output::Json;
+    let text = match (json, node) {
+        (false, _) => sql.to_owned(),
+        (true, Some(node)) => format!("{:#}", json!({"node": node, "compiled": sql})),
+        (true, None) => format!("{:#}", json!({"compiled": sql})),
+    };
+    invocation.report(Event::Output(event::Output::Compiled {
+        node: node.map(str::to_owned),
+        text,
+        json,
+    }));
+}

@@ -1,0 +1,112 @@
+//! `debug`: checks the set-up step by step, and says where it looked.
+
+use std::sync::Arc;
+
+use super::super::args::DebugArgs;
+use super::super::pipeline::{self, Opened, TemplateFlags};
+use super::{CommandResult, Invocation, Outcome};
+use crate::adapter;
+use crate::config::profile;
+use crate::diagnostic::Diagnostic;
+use crate::executor::event::{self, Event};
+use crate::executor::session::failure;
+
+/// `debug`.
+///
+/// # Errors
+/// What is wrong with the project's file or the profile.
+pub fn debug(invocation: &Invocation, args: DebugArgs) -> CommandResult {
+    let settings = &invocation.settings;
+    let say = |text: String| invocation.report(Event::Output(event::Output::Text(text)));
+    if args.config_dir {
+        let folder = settings
+            .profile
+            .profiles_dir
+            .clone()
+            .or_else(|| settings.profile.home.as_ref().map(|home| home.join(".dbt")));
+        let folder = folder.map_or_else(
+            || "(no home folder)".to_owned(),
+            |at| at.display().to_string(),
+        );
+        say(format!(
+            "profiles.yml is looked for in the project's folder, then in {folder}"
+        ));
+        return Ok(Outcome::Success);
+    }
+    if !args.connection {
+        say(format!("daygrain version: {}", env!("CARGO_PKG_VERSION")));
+        say(format!(
+            "operating system: {} {}",
+            std::env::consts::OS,
+            std::env::consts::ARCH
+        ));
+    }
+    let mut opened = pipeline::open(settings, TemplateFlags::default())?;
+    if !args.connection {
+        describe(&opened, &say);
+    }
+    for warning in std::mem::take(&mut opened.warnings) {
+        invocation.report(Event::Diagnostic(Arc::new(warning)));
+    }
+    say("Connection:".to_owned());
+    for (name, value) in profile::target_facts(&opened.target) {
+        let hidden = matches!(name.as_str(), "name" | "profile_name" | "target_name");
+        if !hidden && !value.is_null() {
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            say(format!("  {name}: {value}"));
+        }
+    }
+    match connect(&opened) {
+        Ok(()) => {
+            say("  Connection test: [OK connection ok]".to_owned());
+            say("All checks passed!".to_owned());
+            Ok(Outcome::Success)
+        }
+        Err(diagnostic) => {
+            say("  Connection test: [ERROR]".to_owned());
+            invocation.report(Event::Diagnostic(Arc::new(*diagnostic)));
+            Ok(Outcome::Failed)
+        }
+    }
+}
+
+fn describe(opened: &Opened, say: &dyn Fn(String)) {
+    let project = opened.project.root.join("dbt_project.yml");
+    say(format!(
+        "Using dbt_project.yml file at {}",
+        project.display()
+    ));
+    match &opened.target.file {
+        Some(file) => say(format!(
+            "Using profiles.yml file at {}",
+            file.absolute.display()
+        )),
+        None => say("Using the embedded database, since the project names no profile".to_owned()),
+    }
+    say(format!(
+        "profile: {}, target: {}",
+        opened.target.profile, opened.target.name
+    ));
+    say(format!("adapter type: {}", opened.target.dialect.name));
+    say("Configuration:".to_owned());
+    say("  profiles.yml file [OK found and valid]".to_owned());
+    say("  dbt_project.yml file [OK found and valid]".to_owned());
+}
+
+fn connect(opened: &Opened) -> Result<(), Box<Diagnostic>> {
+    let adapter = adapter::open(&opened.target, &opened.project.root)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(pipeline::no_session)?;
+    let sql = "select 1 as id";
+    runtime
+        .block_on(async {
+            let mut connection = adapter.connect().await?;
+            connection.execute(sql).await
+        })
+        .map(|_| ())
+        .map_err(|error| failure(error, Some(sql)))
+}

@@ -1,0 +1,226 @@
+//! `build`, `run`, `test` and `seed`: select, plan, run, write the artifacts.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use super::super::args::{BuildArgs, RunArgs, SeedArgs, SelectArgs, TestArgs, TypeArgs};
+use super::super::interrupt;
+use super::super::pipeline::{self, Parsed, TemplateFlags};
+use super::{CommandResult, Invocation, Outcome};
+use crate::executor::event::{Event, NodeResult, NodeStatus};
+use crate::executor::run::{self, OnFailure, RunOptions};
+use crate::manifest::ResourceType;
+use crate::planner::{Work, plan};
+
+/// What the four commands differ in.
+struct Job {
+    work: Work,
+    select: SelectArgs,
+    types: TypeArgs,
+    threads: Option<usize>,
+    flags: TemplateFlags,
+    show: bool,
+}
+
+/// `build`.
+///
+/// # Errors
+/// As for every command: what is wrong with the user's input.
+pub fn build(invocation: &Invocation, args: BuildArgs) -> CommandResult {
+    let flags = TemplateFlags {
+        full_refresh: full_refresh(invocation, args.refresh.full_refresh),
+        store_failures: store_failures(invocation, args.store.store_failures),
+    };
+    let job = Job {
+        work: Work::Build,
+        select: args.select,
+        types: args.types,
+        threads: args.work.threads,
+        flags,
+        show: false,
+    };
+    carry_out(invocation, job)
+}
+
+/// `run`.
+///
+/// # Errors
+/// As [`build`].
+pub fn run(invocation: &Invocation, args: RunArgs) -> CommandResult {
+    let flags = TemplateFlags {
+        full_refresh: full_refresh(invocation, args.refresh.full_refresh),
+        store_failures: None,
+    };
+    let job = Job {
+        work: Work::Run,
+        select: args.select,
+        types: TypeArgs::default(),
+        threads: args.work.threads,
+        flags,
+        show: false,
+    };
+    carry_out(invocation, job)
+}
+
+/// `test`.
+///
+/// # Errors
+/// As [`build`].
+pub fn test(invocation: &Invocation, args: TestArgs) -> CommandResult {
+    let flags = TemplateFlags {
+        full_refresh: None,
+        store_failures: store_failures(invocation, args.store.store_failures),
+    };
+    let job = Job {
+        work: Work::Test,
+        select: args.select,
+        types: TypeArgs::default(),
+        threads: args.work.threads,
+        flags,
+        show: false,
+    };
+    carry_out(invocation, job)
+}
+
+/// `seed`.
+///
+/// # Errors
+/// As [`build`].
+pub fn seed(invocation: &Invocation, args: SeedArgs) -> CommandResult {
+    let flags = TemplateFlags {
+        full_refresh: full_refresh(invocation, args.refresh.full_refresh),
+        store_failures: None,
+    };
+    let job = Job {
+        work: Work::Seed,
+        select: args.select,
+        types: TypeArgs::default(),
+        threads: args.work.threads,
+        flags,
+        show: args.show,
+    };
+    carry_out(invocation, job)
+}
+
+fn full_refresh(invocation: &Invocation, given: bool) -> Option<bool> {
+    let settings = &invocation.settings;
+    given
+        .then_some(true)
+        .or_else(|| settings.environment_flag("DBT_FULL_REFRESH"))
+}
+
+fn store_failures(invocation: &Invocation, given: bool) -> Option<bool> {
+    let settings = &invocation.settings;
+    given
+        .then_some(true)
+        .or_else(|| settings.environment_flag("DBT_STORE_FAILURES"))
+}
+
+/// The types of nodes that a command takes, which bounds what its selectors match.
+fn kinds(work: Work) -> &'static [ResourceType] {
+    match work {
+        Work::Run => &[ResourceType::Model],
+        Work::Test => &[ResourceType::Test],
+        Work::Seed => &[ResourceType::Seed],
+        Work::Build => &[ResourceType::Model, ResourceType::Seed, ResourceType::Test],
+        Work::Compile => &[
+            ResourceType::Model,
+            ResourceType::Test,
+            ResourceType::Analysis,
+        ],
+    }
+}
+
+fn carry_out(invocation: &Invocation, job: Job) -> CommandResult {
+    let settings = &invocation.settings;
+    let report = |event| invocation.report(event);
+    let parsed = pipeline::parse(settings, job.flags, &report)?;
+    pipeline::write_manifest(invocation, &parsed)?;
+    let (results, cancelled) = run_selected(invocation, &parsed, &job)?;
+    if job.show {
+        show_seeds(invocation, &parsed, &results)?;
+    }
+    let failed = cancelled || results.iter().any(|result| result.status.is_failure());
+    if !failed && matches!(job.work, Work::Build | Work::Run) {
+        hint(invocation, &results);
+    }
+    Ok(if failed {
+        Outcome::Failed
+    } else {
+        Outcome::Success
+    })
+}
+
+fn run_selected(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    job: &Job,
+) -> Result<(Vec<Arc<NodeResult>>, bool), Vec<crate::diagnostic::Diagnostic>> {
+    let settings = &invocation.settings;
+    let report = |event| invocation.report(event);
+    let threads = settings
+        .threads(job.threads)
+        .map_err(|wrong| vec![*wrong])?;
+    let kinds = kinds(job.work);
+    let selected = pipeline::select(parsed, settings, &job.select, &job.types, kinds, &report)?;
+    let plan = plan(&parsed.project.manifest, &parsed.graph, &selected, job.work);
+    let shared = invocation.sessions(parsed)?;
+    let (outbox, inbox) = channel();
+    let watch = interrupt::watch(outbox.clone());
+    let options = RunOptions {
+        work: job.work,
+        threads: threads.unwrap_or(parsed.target.threads),
+        on_failure: if settings.fail_fast {
+            OnFailure::Stop
+        } else {
+            OnFailure::GoOn
+        },
+    };
+    let started = std::time::Instant::now();
+    let results = run::run(&parsed.project, &shared, &plan, options, (outbox, inbox))
+        .map_err(|diagnostic| vec![*diagnostic])?;
+    pipeline::write_run_results(invocation, parsed, &results, started.elapsed())?;
+    pipeline::write_compiled_manifest(invocation, parsed, &results)?;
+    Ok((results, watch.was_interrupted()))
+}
+
+/// Names what was built last: it is likely what the user wants to look at.
+fn hint(invocation: &Invocation, results: &[Arc<NodeResult>]) {
+    let model = results.iter().rev().find(|result| {
+        result.node.resource_type == ResourceType::Model && result.status == NodeStatus::Success
+    });
+    if let Some(model) = model {
+        let text = format!(
+            "look at the rows: daygrain show --select {}",
+            model.node.name
+        );
+        invocation.report(Event::Hint(text));
+    }
+}
+
+/// `seed --show`: the first rows of each seed that was loaded.
+fn show_seeds(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    results: &[Arc<NodeResult>],
+) -> Result<(), Vec<crate::diagnostic::Diagnostic>> {
+    let shared = invocation.sessions(parsed)?;
+    for result in results {
+        if result.status != NodeStatus::Success {
+            continue;
+        }
+        let Some(relation) = &result.node.relation else {
+            continue;
+        };
+        let sql = format!("select * from {relation}");
+        let table =
+            super::show::preview(parsed, &shared, &sql, Some(10)).map_err(|wrong| vec![*wrong])?;
+        super::show::print(
+            invocation,
+            Some(&result.node.name),
+            &table,
+            super::super::args::Output::Text,
+        );
+    }
+    Ok(())
+}

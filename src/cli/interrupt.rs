@@ -1,0 +1,66 @@
+//! Ctrl-C: the first one stops the run in good order, the second one ends the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+
+use crate::executor::run::Message;
+
+/// Tells whether the user interrupted the run.
+#[derive(Clone, Debug, Default)]
+pub struct Watch(Arc<AtomicBool>);
+
+impl Watch {
+    /// Tells whether an interrupt has arrived.
+    pub fn was_interrupted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Starts to watch for Ctrl-C and for the system's request to end; both reach the run loop.
+pub fn watch(outbox: Sender<Message>) -> Watch {
+    let watch = Watch::default();
+    let seen = watch.clone();
+    // Without a watcher, Ctrl-C ends the process at once, which loses nothing that was committed.
+    let _ = std::thread::Builder::new()
+        .name("interrupts".to_owned())
+        .spawn(move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+            else {
+                return;
+            };
+            runtime.block_on(async {
+                signal().await;
+                seen.0.store(true, Ordering::Relaxed);
+                if outbox.send(Message::Interrupt).is_err() {
+                    return;
+                }
+                signal().await;
+                std::process::exit(1);
+            });
+        });
+    watch
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    let _ = tokio::signal::ctrl_c().await;
+}

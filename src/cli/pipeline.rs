@@ -1,0 +1,458 @@
+//! The first half of the pipe: settings -> files -> manifest -> graph -> selection.
+//!
+//! Each command calls as much of it as it needs.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+
+use super::args::{Indirect, SelectArgs, TypeArgs};
+use super::commands::Invocation;
+use super::settings::Settings;
+use crate::artifacts::{self, ManifestDocument};
+use crate::config::profile::{self, Target};
+use crate::config::project::{self, ProjectFile};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::dialect::{self, Dialect};
+use crate::executor::event::{Event, NodeResult};
+use crate::executor::{Project, QueryComment};
+use crate::graph::Graph;
+use crate::jinja::context::{self, ProjectFacts};
+use crate::jinja::language::{self, Engine, Lookup, Scope};
+use crate::jinja::{Value, builtin};
+use crate::loader;
+use crate::manifest::json::CompiledNode;
+use crate::manifest::{self, ResourceType, UniqueId};
+use crate::relation::Quoting;
+use crate::selector::{self, IndirectSelection, Request};
+
+/// A project's own files, its profile among them, before anything below them is read.
+pub struct Opened {
+    /// `dbt_project.yml`.
+    pub project: ProjectFile,
+    /// The profile's output.
+    pub target: Arc<Target>,
+    /// What all templates share.
+    pub facts: ProjectFacts,
+    /// Warnings so far.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// A parsed project with its graph.
+pub struct Parsed {
+    /// The project.
+    pub project: Arc<Project>,
+    /// The order of its nodes.
+    pub graph: Graph,
+    /// The profile's output.
+    pub target: Arc<Target>,
+    /// The root project's quoting over the dialect's.
+    pub quoting: Quoting,
+}
+
+/// Flags that templates see and a command may set.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TemplateFlags {
+    /// `flags.FULL_REFRESH`.
+    pub full_refresh: Option<bool>,
+    /// `flags.STORE_FAILURES`.
+    pub store_failures: Option<bool>,
+}
+
+/// Reads `dbt_project.yml` and the profile.
+///
+/// # Errors
+/// Everything that is wrong with the two.
+pub fn open(settings: &Settings, flags: TemplateFlags) -> Result<Opened, Vec<Diagnostic>> {
+    // The profile's name stands in the project's file, whose other values may read `target`: so the
+    // file is read twice, first for the name alone.
+    let unknown = Arc::new(facts(settings, None, flags, Map::new()));
+    let (named, first) = read_project(settings, &unknown);
+    let Some(named) = named else {
+        return Err(errors_of(first));
+    };
+    let render = Renderer::new(&unknown);
+    let target = profile::read(&named, &settings.profile, &|text, span| {
+        render.native(text, span)
+    })?;
+    let known = Arc::new(facts(settings, Some((&named, &target)), flags, Map::new()));
+    let (project, diagnostics) = read_project(settings, &known);
+    let (errors, mut warnings): (Vec<_>, Vec<_>) =
+        diagnostics.into_iter().partition(Diagnostic::is_error);
+    let project = match project {
+        Some(project) if errors.is_empty() => project,
+        _ => return Err(errors),
+    };
+    if target.span.is_none() {
+        let message = "the project names no profile, so it is built in the embedded database";
+        warnings.push(
+            Diagnostic::warning(Code::MissingProfile, message).help(
+                "it lies in `.daygrain/warehouse.duckdb`; name another by `profile:` in dbt_project.yml",
+            ),
+        );
+    }
+    let facts = facts(
+        settings,
+        Some((&project, &target)),
+        flags,
+        project.vars.clone(),
+    );
+    Ok(Opened {
+        target: Arc::new(target),
+        facts,
+        project,
+        warnings,
+    })
+}
+
+fn errors_of(diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    diagnostics
+        .into_iter()
+        .filter(Diagnostic::is_error)
+        .collect()
+}
+
+fn read_project(
+    settings: &Settings,
+    facts: &Arc<ProjectFacts>,
+) -> (Option<ProjectFile>, Vec<Diagnostic>) {
+    let render = Renderer::new(facts);
+    project::read(&settings.project_dir, &|text, span| {
+        render.native(text, span)
+    })
+}
+
+/// Renders YAML scalars before there are macros.
+struct Renderer {
+    engine: Engine,
+    scope: Scope,
+}
+
+impl Renderer {
+    fn new(facts: &Arc<ProjectFacts>) -> Renderer {
+        let (engine, _) = Engine::new(&[], Lookup::default());
+        let package: Arc<str> = Arc::clone(&facts.project);
+        let root = context::yaml_context(facts, &package);
+        Renderer {
+            engine,
+            scope: Scope { package, root },
+        }
+    }
+
+    fn native(&self, text: &str, span: crate::source::Span) -> Result<Json, Box<Diagnostic>> {
+        let value: Value = self.engine.render_native(text, &span, &self.scope)?;
+        language::to_json(&value).map_err(|error| {
+            let message = format!("this value has no place in YAML: {error}");
+            Box::new(Diagnostic::error(Code::JinjaRender, message).at(span))
+        })
+    }
+}
+
+/// Puts together what all templates share.
+fn facts(
+    settings: &Settings,
+    known: Option<(&ProjectFile, &Target)>,
+    flags: TemplateFlags,
+    root_vars: Map<String, Json>,
+) -> ProjectFacts {
+    let project = known.map_or_else(|| Arc::from(""), |(project, _)| Arc::clone(&project.name));
+    let target = known.map_or_else(Map::new, |(_, target)| profile::target_facts(target));
+    let dialect: &'static Dialect = known.map_or(&dialect::DUCKDB, |(_, target)| target.dialect);
+    let mut shown = Map::new();
+    shown.insert("WHICH".to_owned(), settings.command.into());
+    shown.insert("FULL_REFRESH".to_owned(), Json::from(flags.full_refresh));
+    shown.insert(
+        "STORE_FAILURES".to_owned(),
+        Json::from(flags.store_failures),
+    );
+    shown.insert("FAIL_FAST".to_owned(), settings.fail_fast.into());
+    shown.insert("WARN_ERROR".to_owned(), settings.warn_error.into());
+    shown.insert("QUIET".to_owned(), settings.quiet.into());
+    shown.insert("WRITE_JSON".to_owned(), settings.write_json.into());
+    shown.insert("PRINTER_WIDTH".to_owned(), settings.printer_width.into());
+    if let Some((project, _)) = known {
+        for (name, value) in &project.flags {
+            shown
+                .entry(name.to_uppercase())
+                .or_insert_with(|| value.clone());
+        }
+    }
+    let mut arguments = Map::new();
+    arguments.insert("which".to_owned(), settings.command.into());
+    arguments.insert("vars".to_owned(), Json::Object(settings.vars.clone()));
+    ProjectFacts {
+        package_vars: [(Arc::clone(&project), root_vars)].into_iter().collect(),
+        project,
+        dialect,
+        target,
+        profile: known.map_or_else(String::new, |(_, target)| target.profile.clone()),
+        cli_vars: settings.vars.clone(),
+        flags: shown,
+        invocation_id: settings.invocation_id.clone(),
+        run_started_at: jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC),
+        environment: settings.environment.clone(),
+        invocation_args: arguments,
+    }
+}
+
+/// Reads and parses the whole project; warnings go to the reporter.
+///
+/// # Errors
+/// Every error that could be found.
+pub fn parse(
+    settings: &Settings,
+    flags: TemplateFlags,
+    report: &dyn Fn(Event),
+) -> Result<Parsed, Vec<Diagnostic>> {
+    let opened = open(settings, flags)?;
+    let Opened {
+        project: root,
+        target,
+        facts,
+        mut warnings,
+    } = opened;
+    let project_root = root.root.clone();
+    let target_path =
+        project_root.join(settings.target_path.as_ref().unwrap_or(&root.paths.target));
+    let quoting = quoting_of(&root, target.dialect);
+    let query_comment = query_comment(root.query_comment.as_ref());
+    let lookup = Lookup {
+        root: Arc::clone(&root.name),
+        dialect: target.dialect.name.into(),
+        builtin: vec![builtin::dialect_package(target.dialect), "dbt".into()],
+        dispatch: root.dispatch.clone(),
+    };
+    let render = Renderer::new(&Arc::new(facts.clone()));
+    let (packages, mut found) = loader::load(root, &|text, span| render.native(text, span));
+    let mut facts = facts;
+    for package in packages.iter().skip(1) {
+        let name = Arc::clone(&package.project.name);
+        facts
+            .package_vars
+            .insert(name, package.project.vars.clone());
+    }
+    let facts = Arc::new(facts);
+    let mut macro_files = builtin::macro_files(target.dialect);
+    for package in &packages {
+        macro_files.extend(
+            package
+                .macros
+                .iter()
+                .map(|loaded| crate::jinja::language::MacroFile {
+                    package: Arc::clone(&package.project.name),
+                    file: Arc::clone(&loaded.file),
+                }),
+        );
+    }
+    let (engine, broken) = Engine::new(&macro_files, lookup);
+    found.extend(broken);
+    let (manifest, more) = manifest::parse(&packages, &engine, &facts, &target);
+    found.extend(more);
+    let graph = match Graph::new(&manifest) {
+        Ok(graph) => graph,
+        Err(cycles) => {
+            found.extend(cycles);
+            Graph::default()
+        }
+    };
+    warnings.extend(found);
+    let errors = report_warnings(settings, warnings, report);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let project = Project::new(
+        manifest,
+        engine,
+        facts,
+        query_comment,
+        project_root,
+        target_path,
+    );
+    Ok(Parsed {
+        project: Arc::new(project),
+        graph,
+        target,
+        quoting,
+    })
+}
+
+/// Sends warnings to the reporter and returns the errors; with `--warn-error` warnings are errors.
+fn report_warnings(
+    settings: &Settings,
+    diagnostics: Vec<Diagnostic>,
+    report: &dyn Fn(Event),
+) -> Vec<Diagnostic> {
+    let mut errors = Vec::new();
+    for mut diagnostic in diagnostics {
+        if settings.warn_error && !diagnostic.is_error() {
+            diagnostic.severity = crate::diagnostic::Severity::Error;
+        }
+        if diagnostic.is_error() {
+            errors.push(diagnostic);
+        } else {
+            report(Event::Diagnostic(Arc::new(diagnostic)));
+        }
+    }
+    errors
+}
+
+fn quoting_of(project: &ProjectFile, dialect: &Dialect) -> Quoting {
+    let said = &project.quoting;
+    Quoting {
+        database: said.database.unwrap_or(dialect.quoting.database),
+        schema: said.schema.unwrap_or(dialect.quoting.schema),
+        identifier: said.identifier.unwrap_or(dialect.quoting.identifier),
+    }
+}
+
+fn query_comment(config: Option<&Json>) -> QueryComment {
+    match config {
+        None => QueryComment::On {
+            template: None,
+            append: false,
+        },
+        Some(Json::String(text)) if !text.trim().is_empty() => QueryComment::On {
+            template: Some(text.clone()),
+            append: false,
+        },
+        Some(Json::Object(map)) => QueryComment::On {
+            template: map.get("comment").and_then(Json::as_str).map(str::to_owned),
+            append: map.get("append").and_then(Json::as_bool).unwrap_or(false),
+        },
+        Some(_) => QueryComment::Off,
+    }
+}
+
+/// Writes `manifest.json`, unless artifacts are switched off.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_manifest(invocation: &Invocation, parsed: &Parsed) -> Result<(), Vec<Diagnostic>> {
+    write_compiled_manifest(invocation, parsed, &[])
+}
+
+/// As [`write_manifest`], with the SQL of what was compiled.
+///
+/// # Errors
+/// As [`write_manifest`].
+pub fn write_compiled_manifest(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    results: &[Arc<NodeResult>],
+) -> Result<(), Vec<Diagnostic>> {
+    let settings = &invocation.settings;
+    if !settings.write_json {
+        return Ok(());
+    }
+    let project = &parsed.project;
+    let compiled = results
+        .iter()
+        .filter_map(|result| {
+            let compiled = CompiledNode {
+                code: result.compiled_code.as_deref()?,
+                path: result.compiled_path.as_deref()?,
+                ctes: &result.inlined,
+            };
+            Some((&result.node.unique_id, compiled))
+        })
+        .collect();
+    let document = ManifestDocument {
+        invocation: parsed.artifact_facts(settings),
+        manifest: &project.manifest,
+        dialect: project.facts.dialect,
+        quoting: parsed.quoting,
+        root: &project.root,
+        compiled,
+    };
+    let path = project.target_path.join("manifest.json");
+    artifacts::write_manifest(&path, &document).map_err(|error| vec![cannot_write(&path, &error)])
+}
+
+/// Writes `run_results.json`, unless artifacts are switched off.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_run_results(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    results: &[Arc<NodeResult>],
+    elapsed: Duration,
+) -> Result<(), Vec<Diagnostic>> {
+    let settings = &invocation.settings;
+    if !settings.write_json {
+        return Ok(());
+    }
+    let path = parsed.project.target_path.join("run_results.json");
+    let facts = parsed.artifact_facts(settings);
+    let args = &parsed.project.facts.invocation_args;
+    artifacts::write_run_results(&path, &facts, results, elapsed, args)
+        .map_err(|error| vec![cannot_write(&path, &error)])
+}
+
+impl Parsed {
+    fn artifact_facts<'a>(&'a self, settings: &'a Settings) -> artifacts::Invocation<'a> {
+        artifacts::Invocation {
+            id: &settings.invocation_id,
+            started_at: self.project.facts.run_started_at.timestamp(),
+            generated_at: jiff::Timestamp::now(),
+            environment: &settings.environment,
+        }
+    }
+}
+
+/// A file of ours that cannot be written.
+fn cannot_write(path: &Path, error: &std::io::Error) -> Diagnostic {
+    Diagnostic::error(
+        Code::Io,
+        format!("cannot write `{}`: {error}", path.display()),
+    )
+}
+
+/// A session that the system does not grant.
+pub fn no_session(error: std::io::Error) -> Box<Diagnostic> {
+    Box::new(Diagnostic::error(
+        Code::Io,
+        format!("cannot start a session: {error}"),
+    ))
+}
+
+/// Evaluates a selection; what matches nothing is reported.
+///
+/// # Errors
+/// Selectors that do not parse.
+pub fn select(
+    parsed: &Parsed,
+    settings: &Settings,
+    args: &SelectArgs,
+    types: &TypeArgs,
+    kinds: &[ResourceType],
+    report: &dyn Fn(Event),
+) -> Result<BTreeSet<UniqueId>, Vec<Diagnostic>> {
+    let indirect = match settings
+        .indirect(args.indirect_selection)
+        .map_err(|wrong| vec![*wrong])?
+    {
+        Indirect::Eager => IndirectSelection::Eager,
+        Indirect::Cautious => IndirectSelection::Cautious,
+        Indirect::Buildable => IndirectSelection::Buildable,
+        Indirect::Empty => IndirectSelection::Empty,
+    };
+    let request = Request {
+        select: args.select.clone(),
+        exclude: args.exclude.clone(),
+        resource_types: types.resource_type.clone(),
+        exclude_resource_types: types.exclude_resource_type.clone(),
+        indirect,
+        kinds: kinds.to_vec(),
+    };
+    let found = selector::select(&parsed.project.manifest, &parsed.graph, &request)?;
+    let errors = report_warnings(settings, found.warnings, report);
+    if errors.is_empty() {
+        Ok(found.ids)
+    } else {
+        Err(errors)
+    }
+}

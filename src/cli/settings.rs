@@ -1,0 +1,331 @@
+//! What the command line, the environment and the project's `flags` ask for, as one value.
+//!
+//! The command line wins over `DBT_*` variables, these over `flags` of `dbt_project.yml`. The
+//! environment is read once, here at the top, and handed down.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::args::{GlobalArgs, Indirect, LogFormat, LogLevel};
+use crate::config::profile::ProfileRequest;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::source::SourceFile;
+use crate::yaml;
+
+/// The settings of one invocation.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// dbt's word for the command.
+    pub command: &'static str,
+    /// The folder of `dbt_project.yml`.
+    pub project_dir: PathBuf,
+    /// Which profile, and where.
+    pub profile: ProfileRequest,
+    /// `--vars`.
+    pub vars: Map<String, Json>,
+    /// `--target-path`.
+    pub target_path: Option<String>,
+    /// `--log-path`.
+    pub log_path: Option<String>,
+    /// The form of what is printed.
+    pub log_format: LogFormat,
+    /// The form of the log file.
+    pub log_format_file: LogFormat,
+    /// The least severe that is printed.
+    pub log_level: LogLevel,
+    /// The least severe that reaches the log file.
+    pub log_level_file: LogLevel,
+    /// Only errors and what was asked for.
+    pub quiet: bool,
+    /// Whether `print()` of templates is shown.
+    pub print: bool,
+    /// Colours, where somebody has decided.
+    pub colors: Option<bool>,
+    /// The width of a line of progress.
+    pub printer_width: usize,
+    /// Stop at the first failure.
+    pub fail_fast: bool,
+    /// Warnings are errors.
+    pub warn_error: bool,
+    /// Whether artifacts are written.
+    pub write_json: bool,
+    /// The environment as it was at the start.
+    pub environment: BTreeMap<String, String>,
+    /// The id of this invocation.
+    pub invocation_id: String,
+}
+
+/// A truth value of the environment, as dbt reads it.
+fn truth(text: &str) -> Option<bool> {
+    match text.trim().to_lowercase().as_str() {
+        "1" | "true" | "t" | "yes" | "y" | "on" => Some(true),
+        "0" | "false" | "f" | "no" | "n" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+impl Settings {
+    /// Lays the command line over the environment.
+    ///
+    /// # Errors
+    /// Values that are not understood, each with the name of its flag or variable.
+    pub fn new(
+        command: &'static str,
+        args: &GlobalArgs,
+        environment: BTreeMap<String, String>,
+        here: &Path,
+    ) -> Result<Settings, Vec<Diagnostic>> {
+        let mut wrong = Vec::new();
+        let text = |name: &str| {
+            environment
+                .get(name)
+                .filter(|text| !text.is_empty())
+                .cloned()
+        };
+        let mut flag = |given: bool, name: &str| {
+            if given {
+                return Some(true);
+            }
+            let value = text(name)?;
+            let read = truth(&value);
+            if read.is_none() {
+                wrong.push(usage(format!(
+                    "`{name}` must be true or false, found `{value}`"
+                )));
+            }
+            read
+        };
+        let debug = flag(args.debug, "DBT_DEBUG").unwrap_or(false);
+        let quiet = flag(args.quiet, "DBT_QUIET").unwrap_or(false);
+        let print = !args.no_print && flag(false, "DBT_PRINT").unwrap_or(true);
+        let fail_fast = flag(args.fail_fast, "DBT_FAIL_FAST").unwrap_or(false);
+        let warn_error = flag(args.warn_error, "DBT_WARN_ERROR").unwrap_or(false);
+        let write_json = !args.no_write_json && flag(false, "DBT_WRITE_JSON").unwrap_or(true);
+        let colors = if args.no_use_colors {
+            Some(false)
+        } else {
+            flag(args.use_colors, "DBT_USE_COLORS")
+        };
+        let mut choice = Choices {
+            environment: &environment,
+            wrong: &mut wrong,
+        };
+        let log_format = choice.pick(args.log_format, "DBT_LOG_FORMAT");
+        let log_format_file = choice.pick(args.log_format_file, "DBT_LOG_FORMAT_FILE");
+        let log_level = choice.pick(args.log_level, "DBT_LOG_LEVEL");
+        let log_level_file = choice.pick(args.log_level_file, "DBT_LOG_LEVEL_FILE");
+        let printer_width = match (args.printer_width, text("DBT_PRINTER_WIDTH")) {
+            (Some(width), _) => width,
+            (None, Some(width)) => width.parse().unwrap_or_else(|_| {
+                wrong.push(usage(format!(
+                    "`DBT_PRINTER_WIDTH` must be a number, found `{width}`"
+                )));
+                80
+            }),
+            (None, None) => 80,
+        };
+        let vars = match args
+            .vars
+            .as_deref()
+            .map(|vars| yaml_mapping("--vars", vars))
+        {
+            Some(Ok(vars)) => vars,
+            Some(Err(diagnostic)) => {
+                wrong.push(*diagnostic);
+                Map::new()
+            }
+            None => Map::new(),
+        };
+        let folder = |given: &Option<PathBuf>, name: &str| {
+            let folder = given.clone().or_else(|| text(name).map(PathBuf::from))?;
+            Some(here.join(folder))
+        };
+        let project_dir = folder(&args.project_dir, "DBT_PROJECT_DIR")
+            .unwrap_or_else(|| project_above(here).unwrap_or_else(|| here.to_owned()));
+        let settings = Settings {
+            command,
+            project_dir,
+            profile: ProfileRequest {
+                profiles_dir: folder(&args.profiles_dir, "DBT_PROFILES_DIR"),
+                profile: args.profile.clone().or_else(|| text("DBT_PROFILE")),
+                target: args.target.clone().or_else(|| text("DBT_TARGET")),
+                home: text("HOME").map(PathBuf::from),
+            },
+            vars,
+            target_path: args.target_path.clone().or_else(|| text("DBT_TARGET_PATH")),
+            log_path: args.log_path.clone().or_else(|| text("DBT_LOG_PATH")),
+            log_format: log_format.unwrap_or(LogFormat::Default),
+            log_format_file: log_format_file.unwrap_or(LogFormat::Debug),
+            log_level: if debug {
+                LogLevel::Debug
+            } else {
+                log_level.unwrap_or(LogLevel::Info)
+            },
+            log_level_file: log_level_file.unwrap_or(LogLevel::Debug),
+            quiet,
+            print,
+            colors: colors.or_else(|| text("NO_COLOR").map(|_| false)),
+            printer_width,
+            fail_fast,
+            warn_error,
+            write_json,
+            invocation_id: uuid::Uuid::new_v4().to_string(),
+            environment,
+        };
+        if wrong.is_empty() {
+            Ok(settings)
+        } else {
+            Err(wrong)
+        }
+    }
+
+    /// Reads a truth value from the environment.
+    pub fn environment_flag(&self, name: &str) -> Option<bool> {
+        self.environment.get(name).and_then(|text| truth(text))
+    }
+
+    /// `--threads` or `DBT_THREADS`.
+    ///
+    /// # Errors
+    /// A value that is not a number above zero.
+    pub fn threads(&self, given: Option<usize>) -> Result<Option<usize>, Box<Diagnostic>> {
+        let given = match (given, self.environment.get("DBT_THREADS")) {
+            (Some(given), _) => Some(given.to_string()),
+            (None, Some(text)) if !text.is_empty() => Some(text.clone()),
+            _ => None,
+        };
+        match given.map(|text| text.parse::<usize>().ok().filter(|n| *n > 0).ok_or(text)) {
+            None => Ok(None),
+            Some(Ok(threads)) => Ok(Some(threads)),
+            Some(Err(text)) => Err(Box::new(usage(format!(
+                "the number of threads must be above zero, found `{text}`"
+            )))),
+        }
+    }
+
+    /// `--indirect-selection` or its variable.
+    ///
+    /// # Errors
+    /// A mode that does not exist.
+    pub fn indirect(&self, given: Option<Indirect>) -> Result<Indirect, Box<Diagnostic>> {
+        let mut wrong = Vec::new();
+        let mut choices = Choices {
+            environment: &self.environment,
+            wrong: &mut wrong,
+        };
+        let picked = choices.pick(given, "DBT_INDIRECT_SELECTION");
+        match wrong.pop() {
+            Some(wrong) => Err(Box::new(wrong)),
+            None => Ok(picked.unwrap_or(Indirect::Eager)),
+        }
+    }
+}
+
+struct Choices<'a> {
+    environment: &'a BTreeMap<String, String>,
+    wrong: &'a mut Vec<Diagnostic>,
+}
+
+impl Choices<'_> {
+    fn pick<T: clap::ValueEnum>(&mut self, given: Option<T>, name: &str) -> Option<T> {
+        if given.is_some() {
+            return given;
+        }
+        let value = self
+            .environment
+            .get(name)
+            .filter(|value| !value.is_empty())?;
+        match T::from_str(value, true) {
+            Ok(choice) => Some(choice),
+            Err(_) => {
+                let known: Vec<String> = T::value_variants()
+                    .iter()
+                    .filter_map(T::to_possible_value)
+                    .map(|value| format!("`{}`", value.get_name()))
+                    .collect();
+                let message = format!("`{name}` is `{value}`, which is not understood");
+                self.wrong
+                    .push(usage(message).help(format!("it can be {}", known.join(", "))));
+                None
+            }
+        }
+    }
+}
+
+fn usage(message: String) -> Diagnostic {
+    Diagnostic::error(Code::Usage, message)
+}
+
+/// Reads a YAML mapping that stands on the command line.
+///
+/// # Errors
+/// Broken YAML, or something else than a mapping.
+pub fn yaml_mapping(flag: &str, text: &str) -> Result<Map<String, Json>, Box<Diagnostic>> {
+    let file: Arc<SourceFile> = SourceFile::inline(flag, text);
+    let parsed = yaml::parse(&file)?;
+    match parsed.to_json() {
+        Json::Object(map) => Ok(map),
+        Json::Null => Ok(Map::new()),
+        _ => Err(Box::new(
+            usage(format!("`{flag}` must be a YAML mapping"))
+                .at(parsed.span(&file))
+                .help("write it as '{name: value}'"),
+        )),
+    }
+}
+
+/// The nearest folder with a `dbt_project.yml`, from here upwards.
+fn project_above(here: &Path) -> Option<PathBuf> {
+    here.ancestors()
+        .find(|folder| folder.join("dbt_project.yml").is_file())
+        .map(Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(
+        args: &GlobalArgs,
+        environment: &[(&str, &str)],
+    ) -> Result<Settings, Vec<Diagnostic>> {
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Settings::new("run", args, environment, Path::new("/nowhere"))
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment() {
+        let args = GlobalArgs {
+            target: Some("prod".to_owned()),
+            ..GlobalArgs::default()
+        };
+        let environment = [
+            ("DBT_TARGET", "dev"),
+            ("DBT_PROFILE", "shop"),
+            ("DBT_QUIET", "1"),
+        ];
+        let settings = settings(&args, &environment).expect("settings");
+        assert_eq!(settings.profile.target.as_deref(), Some("prod"));
+        assert_eq!(settings.profile.profile.as_deref(), Some("shop"));
+        assert!(settings.quiet);
+    }
+
+    #[test]
+    fn wrong_values_of_variables_are_all_named() {
+        let environment = [("DBT_DEBUG", "maybe"), ("DBT_LOG_FORMAT", "xml")];
+        let wrong = settings(&GlobalArgs::default(), &environment).expect_err("both are wrong");
+        let text: Vec<String> = wrong.iter().map(Diagnostic::to_string).collect();
+        insta::assert_snapshot!(text.join("\n"), @r"
+        error[usage]: `DBT_DEBUG` must be true or false, found `maybe`
+        error[usage]: `DBT_LOG_FORMAT` is `xml`, which is not understood
+          |
+          = help: it can be `default`, `text`, `debug`, `json`
+        ");
+    }
+}
