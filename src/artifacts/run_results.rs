@@ -159,6 +159,7 @@ mod tests {
             query_id: None,
             compiled_code: None,
             compiled_path: None,
+            inlined: Vec::new(),
             compile: phase,
             execute: phase,
             thread: "Thread-1".to_owned(),

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod cli_reference;
+mod compiled_sql;
 mod floors;
 mod materializations;
 mod postgres;
 mod support;
+mod warehouse;
 mod warehouse_data;
+mod wrong_input;

@@ -84,6 +84,7 @@ fn result(node: &Arc<NodeFacts>, status: NodeStatus, message: Option<&str>) -> N
         query_id: None,
         compiled_code: None,
         compiled_path: None,
+        inlined: Vec::new(),
         compile: phase,
         execute: phase,
         thread: "Thread-1".to_owned(),

@@ -1,5 +1,7 @@
 //! What the integration tests share.
 
+pub mod sandbox;
+
 use daygrain::adapter::{self, Adapter, Connection};
 use daygrain::config::profile::Target;
 use daygrain::dialect::{Dialect, POSTGRES};

@@ -1,0 +1,152 @@
+//! A project in a folder of its own, and the binary run in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value as Json;
+
+/// A temporary project.
+pub struct Sandbox {
+    folder: tempfile::TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// What a run of the binary left.
+pub struct Ran {
+    /// The exit code; -1 where a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Fails unless the exit code is the one expected.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Ran {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+impl Sandbox {
+    /// Makes the files of one text: each begins at a line `-- file: path` or `# file: path`.
+    pub fn new(files: &str) -> Sandbox {
+        let sandbox = Sandbox::empty();
+        let mut path = None;
+        let mut text = String::new();
+        for line in files.lines() {
+            let header = line
+                .strip_prefix("-- file: ")
+                .or_else(|| line.strip_prefix("# file: "));
+            let Some(next) = header else {
+                text.push_str(line);
+                text.push('\n');
+                continue;
+            };
+            if let Some(path) = path.replace(next.to_owned()) {
+                sandbox.write(&path, &std::mem::take(&mut text));
+            }
+            text.clear();
+        }
+        if let Some(path) = path {
+            sandbox.write(&path, &text);
+        }
+        sandbox
+    }
+
+    /// A folder with nothing in it.
+    pub fn empty() -> Sandbox {
+        Sandbox {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            environment: Vec::new(),
+        }
+    }
+
+    /// A copy of the orders warehouse, without what was built.
+    pub fn warehouse() -> Sandbox {
+        let sandbox = Sandbox::empty();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for folder in ["models", "macros", "seeds", "tests/warehouse"] {
+            copy(&root.join(folder), &sandbox.path().join(folder));
+        }
+        for file in ["dbt_project.yml", "profiles.yml"] {
+            std::fs::copy(root.join(file), sandbox.path().join(file)).expect("a copy");
+        }
+        sandbox
+    }
+
+    /// Sets a variable for every run of the binary.
+    pub fn with_env(mut self, name: &str, value: &str) -> Sandbox {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The folder.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// Writes a file, making its folders.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        std::fs::write(path, text).expect("a file");
+    }
+
+    /// Reads a file.
+    pub fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path().join(path)).expect(path)
+    }
+
+    /// A command of the binary in the folder, with a clean environment.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_daygrain"));
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs the binary.
+    pub fn run(&self, args: &[&str]) -> Ran {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.command(args).output().expect("the binary runs");
+        Ran {
+            code: status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        }
+    }
+
+    /// The rows of a query, by `show`.
+    #[track_caller]
+    pub fn rows(&self, sql: &str, more: &[&str]) -> Vec<Json> {
+        let mut args = vec!["show", "--quiet", "--output", "json", "--limit", "-1", "--inline", sql];
+        args.extend(more);
+        let ran = self.run(&args).expect(0);
+        let shown: Json = serde_json::from_str(&ran.stdout)
+            .unwrap_or_else(|error| panic!("{error} in:\n{}", ran.stdout));
+        shown["show"].as_array().expect("rows").clone()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).expect("a copy");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The orders warehouse: built on the embedded database and on Postgres, and equal on both.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use crate::support::postgres_fields;
+use crate::support::sandbox::Sandbox;
+
+/// Every relation of the warehouse that is built, by the name that `ref` takes.
+fn relations(sandbox: &Sandbox) -> Vec<String> {
+    let args = ["ls", "--quiet", "--resource-type", "model", "--resource-type", "seed", "--output", "json"];
+    let listed = sandbox.run(&args).expect(0).stdout;
+    let mut names: Vec<String> = listed
+        .lines()
+        .map(|line| serde_json::from_str::<Json>(line).expect("a JSON line"))
+        .filter(|node| node["config"]["materialized"] != "ephemeral")
+        .map(|node| node["name"].as_str().expect("a name").to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+fn postgres_warehouse(schema: &str) -> Sandbox {
+    let fields = postgres_fields(schema);
+    let text = |key: &str| match &fields[key] {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    Sandbox::warehouse()
+        .with_env("PGHOST", &text("host"))
+        .with_env("PGPORT", &text("port"))
+        .with_env("PGUSER", &text("user"))
+        .with_env("PGDATABASE", &text("dbname"))
+        .with_env("DBT_TARGET", "postgres")
+        .with_env("DAYGRAIN_POSTGRES_SCHEMA", schema)
+}
+
+/// Every table's rows as text, in an order of their own.
+fn contents(sandbox: &Sandbox, names: &[String]) -> BTreeMap<String, Vec<String>> {
+    names
+        .iter()
+        .map(|name| {
+            let rows = sandbox.rows(&format!("select * from {{{{ ref('{name}') }}}}"), &[]);
+            let mut rows: Vec<String> = rows.iter().map(Json::to_string).collect();
+            rows.sort();
+            (name.clone(), rows)
+        })
+        .collect()
+}
+
+#[test]
+fn both_databases_hold_the_same_rows() {
+    let duckdb = Sandbox::warehouse();
+    let postgres = postgres_warehouse("it_warehouse");
+    let names = relations(&duckdb);
+    assert!(names.len() > 15, "the warehouse has more relations than {names:?}");
+    for sandbox in [&duckdb, &postgres] {
+        let ran = sandbox.run(&["build"]).expect(0);
+        assert!(ran.stdout.contains("ERROR=0"), "{}", ran.stdout);
+    }
+    let (left, right) = (contents(&duckdb, &names), contents(&postgres, &names));
+    for name in &names {
+        assert!(!left[name].is_empty(), "`{name}` is empty");
+        assert_eq!(left[name], right[name], "`{name}` differs");
+    }
+    // A second build is incremental, and changes nothing.
+    for (sandbox, before) in [(&duckdb, &left), (&postgres, &right)] {
+        sandbox.run(&["build"]).expect(0);
+        assert_eq!(&contents(sandbox, &names), before);
+    }
+    // A build from nothing over what is there gives the same rows.
+    for (sandbox, before) in [(&duckdb, &left), (&postgres, &right)] {
+        sandbox.run(&["build", "--full-refresh"]).expect(0);
+        assert_eq!(&contents(sandbox, &names), before);
+    }
+}
