@@ -174,6 +174,31 @@ pub fn open(target: &Target, project_root: &Path) -> Result<Arc<dyn Adapter>, Bo
     }
 }
 
+/// Makes an adapter that is never connected, for commands that only write SQL in its dialect.
+pub fn offline(dialect: &'static Dialect) -> Arc<dyn Adapter> {
+    Arc::new(Offline(dialect))
+}
+
+struct Offline(&'static Dialect);
+
+impl Adapter for Offline {
+    fn dialect(&self) -> &'static Dialect {
+        self.0
+    }
+
+    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, AdapterError>> {
+        let name = self.0.name;
+        let message = format!("a query is asked, and daygrain has no driver for `{name}` yet");
+        let error = AdapterError::new(AdapterErrorKind::Connection, message);
+        Box::pin(std::future::ready(Err(error)))
+    }
+}
+
+/// Tells whether there is a driver for a target's dialect.
+pub fn has_driver(target: &Target) -> bool {
+    driver(target).is_some()
+}
+
 /// Returns the fields of the profile that nothing reads, sorted, so that the caller can warn of them.
 pub fn unused_fields(target: &Target) -> Vec<String> {
     const COMMON: &[&str] = &["type", "threads", "schema", "database"];

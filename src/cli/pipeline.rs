@@ -2,7 +2,7 @@
 //!
 //! Each command calls as much of it as it needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::jinja::language::{self, Engine, Lookup, Scope};
 use crate::jinja::{Value, builtin};
 use crate::loader;
 use crate::manifest::json::CompiledNode;
-use crate::manifest::{self, ResourceType, UniqueId};
+use crate::manifest::{self, Manifest, ResourceType, UniqueId};
 use crate::relation::Quoting;
 use crate::selector::{self, IndirectSelection, Request};
 
@@ -88,11 +88,9 @@ pub fn open(settings: &Settings, flags: TemplateFlags) -> Result<Opened, Vec<Dia
     };
     if target.span.is_none() {
         let message = "the project names no profile, so it is built in the embedded database";
-        warnings.push(
-            Diagnostic::warning(Code::MissingProfile, message).help(
-                "it lies in `.daygrain/warehouse.duckdb`; name another by `profile:` in dbt_project.yml",
-            ),
-        );
+        warnings.push(Diagnostic::warning(Code::MissingProfile, message).help(
+            "its file lies in `.daygrain`; to build elsewhere, name a `profile` in dbt_project.yml",
+        ));
     }
     let facts = facts(
         settings,
@@ -160,7 +158,8 @@ fn facts(
 ) -> ProjectFacts {
     let project = known.map_or_else(|| Arc::from(""), |(project, _)| Arc::clone(&project.name));
     let target = known.map_or_else(Map::new, |(_, target)| profile::target_facts(target));
-    let dialect: &'static Dialect = known.map_or(&dialect::DUCKDB, |(_, target)| target.dialect);
+    let dialect: &'static Dialect =
+        known.map_or_else(dialect::embedded, |(_, target)| target.dialect);
     let mut shown = Map::new();
     shown.insert("WHICH".to_owned(), settings.command.into());
     shown.insert("FULL_REFRESH".to_owned(), Json::from(flags.full_refresh));
@@ -208,6 +207,13 @@ pub fn parse(
     report: &dyn Fn(Event),
 ) -> Result<Parsed, Vec<Diagnostic>> {
     let opened = open(settings, flags)?;
+    let log_path = settings
+        .log_path
+        .as_ref()
+        .unwrap_or(&opened.project.paths.logs);
+    report(Event::LogFile(
+        opened.project.root.join(log_path).join("dbt.log"),
+    ));
     let Opened {
         project: root,
         target,
@@ -263,6 +269,9 @@ pub fn parse(
     if !errors.is_empty() {
         return Err(errors);
     }
+    report(Event::Found {
+        stats: stats(&manifest),
+    });
     let project = Project::new(
         manifest,
         engine,
@@ -297,6 +306,40 @@ fn report_warnings(
         }
     }
     errors
+}
+
+/// What was found, such as `5 models, 3 data tests, 2 sources, 400 macros`.
+fn stats(manifest: &Manifest) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for node in manifest.nodes.values() {
+        *counts.entry(counted_as(node.resource_type)).or_default() += 1;
+    }
+    let mut parts: Vec<String> = counts
+        .into_iter()
+        .chain([
+            ("source", manifest.sources.len()),
+            ("macro", manifest.macros.len()),
+        ])
+        .filter(|(_, count)| *count > 0)
+        .map(|(word, count)| match (word, count) {
+            ("analysis", 2..) => format!("{count} analyses"),
+            (_, 1) => format!("1 {word}"),
+            _ => format!("{count} {word}s"),
+        })
+        .collect();
+    if parts.is_empty() {
+        parts.push("nothing".to_owned());
+    }
+    parts.join(", ")
+}
+
+/// dbt's word for a kind of node where nodes are counted.
+fn counted_as(resource_type: ResourceType) -> &'static str {
+    match resource_type {
+        ResourceType::Test => "data test",
+        ResourceType::SqlOperation => "sql operation",
+        other => other.as_str(),
+    }
 }
 
 fn quoting_of(project: &ProjectFile, dialect: &Dialect) -> Quoting {

@@ -324,8 +324,8 @@ mod tests {
         insta::assert_snapshot!(text.join("\n"), @r"
         error[usage]: `DBT_DEBUG` must be true or false, found `maybe`
         error[usage]: `DBT_LOG_FORMAT` is `xml`, which is not understood
-          |
-          = help: it can be `default`, `text`, `debug`, `json`
+         |
+         = help: it can be `default`, `text`, `debug`, `json`
         ");
     }
 }

@@ -15,12 +15,22 @@ type SchemaKey = (String, String);
 #[derive(Debug, Default)]
 pub struct RelationCache {
     schemas: Mutex<HashMap<SchemaKey, Vec<Relation>>>,
+    nothing_exists: bool,
 }
 
 impl RelationCache {
+    /// The cache of a database that cannot be looked at: nothing is built in it.
+    pub fn of_nothing() -> RelationCache {
+        RelationCache {
+            nothing_exists: true,
+            ..RelationCache::default()
+        }
+    }
+
     /// The relations of a schema; `None` if nobody has looked yet.
     pub fn relations(&self, schema: &Relation) -> Option<Vec<Relation>> {
-        self.lock().get(&schema_key(schema)).cloned()
+        let known = self.lock().get(&schema_key(schema)).cloned();
+        known.or_else(|| self.nothing_exists.then(Vec::new))
     }
 
     /// Records what a look found.

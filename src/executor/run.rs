@@ -390,3 +390,21 @@ pub fn empty_result(node: &Arc<NodeFacts>, thread: &str) -> NodeResult {
         elapsed: Duration::ZERO,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_inside_says_whose_it_is() {
+        let node = crate::manifest::fixture::node("model.shop.orders", &[]);
+        let facts = Arc::new(NodeFacts::new(&node, crate::dialect::embedded()));
+        let result = broken(&facts, "Thread-1");
+        let diagnostic = result.diagnostic.expect("it is said");
+        insta::assert_snapshot!(diagnostic.render(false), @r"
+        error[internal]: daygrain failed inside while it worked on `orders`
+         |
+         = help: this is a fault of daygrain; please report it with the log file
+        ");
+    }
+}

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::diagnostic::Diagnostic;
 use crate::jinja::Value;
-use crate::jinja::language::from_json;
+use crate::jinja::language::{dict, from_json, list};
 
 /// The name under which a generic test's code finds its arguments.
 pub const KWARGS: &str = "_dbt_generic_test_kwargs";
@@ -41,14 +41,17 @@ fn render_value(
         Json::String(text) => Value::from(text.strip_suffix('\n').unwrap_or(text)),
         Json::Array(items) => {
             let items = items.iter().map(|item| render_value(item, render));
-            Value::from(items.collect::<Result<Vec<Value>, _>>()?)
+            list(items.collect::<Result<Vec<Value>, _>>()?)
         }
         Json::Object(map) => {
             let entries = map
                 .iter()
                 .map(|(key, item)| Ok((key.clone(), render_value(item, render)?)));
             let entries: Vec<(String, Value)> = entries.collect::<Result<_, Box<Diagnostic>>>()?;
-            entries.into_iter().collect()
+            let pairs = entries
+                .into_iter()
+                .map(|(key, item)| (Value::from(key), item));
+            dict(pairs)
         }
         scalar => from_json(scalar),
     })

@@ -14,13 +14,19 @@ fn reference() -> String {
     root.build();
     let top = root.render_help().to_string();
     text.push_str(&format!("\n```text\n{}\n```\n", top.trim_end()));
-    let names: Vec<String> = root.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    let names: Vec<String> = root
+        .get_subcommands()
+        .map(|c| c.get_name().to_owned())
+        .collect();
     for name in names.iter().filter(|name| *name != "help") {
         let command = root.find_subcommand_mut(name).expect("it was just listed");
         let help = command.render_help().to_string();
         // The global options stand once, above.
         let own = help.split("\nGlobal options:").next().unwrap_or(&help);
-        text.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", own.trim_end()));
+        text.push_str(&format!(
+            "\n## {name}\n\n```text\n{}\n```\n",
+            own.trim_end()
+        ));
     }
     text
 }

@@ -13,7 +13,9 @@ fn compiled(target: &str) -> BTreeMap<String, String> {
     let sandbox = Sandbox::warehouse().with_env("DBT_TARGET", target);
     let args = ["compile", "--quiet", "--exclude", "resource_type:test"];
     sandbox.run(&args).expect(0);
-    let root = sandbox.path().join("target/daygrain/compiled/orders_warehouse/models");
+    let root = sandbox
+        .path()
+        .join("target/daygrain/compiled/orders_warehouse/models");
     let mut files = BTreeMap::new();
     gather(&root, &root, &mut files);
     assert!(files.len() > 15, "{target} compiled too little: {files:?}");
@@ -26,7 +28,11 @@ fn gather(root: &Path, folder: &Path, files: &mut BTreeMap<String, String>) {
         if path.is_dir() {
             gather(root, &path, files);
         } else if path.extension().is_some_and(|extension| extension == "sql") {
-            let name = path.strip_prefix(root).expect("below").display().to_string();
+            let name = path
+                .strip_prefix(root)
+                .expect("below")
+                .display()
+                .to_string();
             files.insert(name, std::fs::read_to_string(&path).expect("text"));
         }
     }
@@ -35,7 +41,10 @@ fn gather(root: &Path, folder: &Path, files: &mut BTreeMap<String, String>) {
 fn assert_parses(dialect: &Dialect, files: &BTreeMap<String, String>) {
     for (name, text) in files {
         if let Err(error) = sql::parse(dialect, text) {
-            panic!("{name} does not parse as {}: {error:?}\n{text}", dialect.name);
+            panic!(
+                "{name} does not parse as {}: {error:?}\n{text}",
+                dialect.name
+            );
         }
     }
 }

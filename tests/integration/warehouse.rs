@@ -9,7 +9,16 @@ use crate::support::sandbox::Sandbox;
 
 /// Every relation of the warehouse that is built, by the name that `ref` takes.
 fn relations(sandbox: &Sandbox) -> Vec<String> {
-    let args = ["ls", "--quiet", "--resource-type", "model", "--resource-type", "seed", "--output", "json"];
+    let args = [
+        "ls",
+        "--quiet",
+        "--resource-type",
+        "model",
+        "--resource-type",
+        "seed",
+        "--output",
+        "json",
+    ];
     let listed = sandbox.run(&args).expect(0).stdout;
     let mut names: Vec<String> = listed
         .lines()
@@ -54,7 +63,10 @@ fn both_databases_hold_the_same_rows() {
     let duckdb = Sandbox::warehouse();
     let postgres = postgres_warehouse("it_warehouse");
     let names = relations(&duckdb);
-    assert!(names.len() > 15, "the warehouse has more relations than {names:?}");
+    assert!(
+        names.len() > 15,
+        "the warehouse has more relations than {names:?}"
+    );
     for sandbox in [&duckdb, &postgres] {
         let ran = sandbox.run(&["build"]).expect(0);
         assert!(ran.stdout.contains("ERROR=0"), "{}", ran.stdout);

@@ -19,7 +19,14 @@ fn project(files: &str) -> Sandbox {
 
 /// The diagnostics in an output, without what changes from run to run.
 fn diagnostics(ran: &Ran) -> String {
-    let noise = ["Running with", "Registered", "Found", "Finished", "Done.", "Concurrency"];
+    let noise = [
+        "Running with",
+        "Registered",
+        "Found",
+        "Finished",
+        "Done.",
+        "Concurrency",
+    ];
     let lines: Vec<&str> = ran
         .stdout
         .lines()
@@ -179,7 +186,8 @@ fn every_code_has_a_snapshot() {
         .iter()
         .map(|code| code.as_str())
         .filter(|code| {
-            !texts.contains(&format!("error[{code}]")) && !texts.contains(&format!("warning[{code}]"))
+            !texts.contains(&format!("error[{code}]"))
+                && !texts.contains(&format!("warning[{code}]"))
         })
         .collect();
     assert!(missing.is_empty(), "no snapshot shows {missing:?}");
@@ -194,4 +202,110 @@ fn gather(folder: &std::path::Path, texts: &mut String) {
             texts.push_str(&std::fs::read_to_string(&path).expect("text"));
         }
     }
+}
+
+#[test]
+fn a_variable_that_nobody_defines() {
+    let sandbox = project("-- file: models/a.sql\nselect '{{ var('nothing') }}' as x\n");
+    // As in dbt, a variable is looked up when the model is compiled.
+    insta::assert_snapshot!(without_times(&sandbox.run(&["compile"]).expect(1)));
+}
+
+#[test]
+fn a_documentation_block_that_does_not_exist() {
+    insta::assert_snapshot!(parse_fails(
+        "\
+-- file: models/a.sql
+select 1 as id
+-- file: models/schema.yml
+models:
+  - name: a
+    description: \"{{ doc('order_stats') }}\"
+-- file: models/docs.md
+{% docs order_status %}What became of an order.{% enddocs %}
+"
+    ));
+}
+
+#[test]
+fn a_server_that_does_not_answer() {
+    let sandbox = Sandbox::new(
+        "\
+# file: dbt_project.yml
+name: shop
+profile: shop
+# file: profiles.yml
+shop:
+  target: dev
+  outputs:
+    dev: {type: postgres, host: 127.0.0.1, port: 1, user: me, password: secret, dbname: shop, schema: shop}
+# file: models/a.sql
+select 1 as id
+",
+    );
+    let ran = sandbox.run(&["run"]).expect(2);
+    assert!(!ran.stdout.contains("secret"));
+    insta::assert_snapshot!(diagnostics(&ran));
+}
+
+#[test]
+fn a_database_file_that_somebody_holds() {
+    let sandbox = project("-- file: models/a.sql\nselect 1 as id\n");
+    std::fs::create_dir(sandbox.path().join(".daygrain")).expect("a folder");
+    let held = duckdb::Connection::open(sandbox.path().join(".daygrain/warehouse.duckdb"));
+    let held = held.expect("a new database");
+    let ran = sandbox.run(&["run"]).expect(2);
+    drop(held);
+    let folder = sandbox.path().display().to_string();
+    let holder = std::process::id().to_string();
+    let text = diagnostics(&ran)
+        .replace(&folder, "<folder>")
+        .replace(&holder, "<pid>");
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| match (line.find("held in "), line.find(" (PID")) {
+            (Some(from), Some(to)) if from < to => {
+                format!("{}<binary>{}", &line[..from + 8], &line[to..])
+            }
+            _ => line.to_owned(),
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+/// A statement that runs for minutes is stopped at once, and nothing is left of it.
+#[test]
+fn an_interrupt_stops_the_run() {
+    let sandbox = project(
+        "\
+-- file: models/slow.sql
+{{ config(materialized='table') }}
+select count(*) as n from range(100000000) as a, range(100000) as b where a.range % 7 = b.range % 3
+-- file: models/after.sql
+select * from {{ ref('slow') }}
+",
+    );
+    let mut command = sandbox.command(&["run"]);
+    let child = command
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let id = child.id().to_string();
+    let killed = std::process::Command::new("kill")
+        .args(["-INT", &id])
+        .status();
+    assert!(killed.expect("kill").success());
+    let started = std::time::Instant::now();
+    let output = child.wait_with_output().expect("it ends");
+    assert!(started.elapsed().as_secs() < 20, "it went on");
+    let ran = Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::new(),
+    };
+    let ran = ran.expect(1);
+    insta::assert_snapshot!(without_times(&ran));
+    let left = sandbox.rows("select table_name from information_schema.tables", &[]);
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -121,3 +121,18 @@ where grantor = current_role
 {% macro postgres__copy_grants() -%}
   {%- do return(true) -%}
 {%- endmacro %}
+
+
+{# A schema is named without its database here. #}
+{% macro postgres__create_schema(relation) -%}
+  {%- call statement('create_schema') -%}
+    create schema if not exists {{ relation.without_identifier().include(database=false) }}
+  {%- endcall -%}
+{%- endmacro %}
+
+
+{% macro postgres__drop_schema(relation) -%}
+  {%- call statement('drop_schema') -%}
+    drop schema if exists {{ relation.without_identifier().include(database=false) }} cascade
+  {%- endcall -%}
+{%- endmacro %}

@@ -30,7 +30,7 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
     };
     let parsed = pipeline::parse(settings, flags, &report)?;
     pipeline::write_manifest(invocation, &parsed)?;
-    let shared = invocation.sessions(&parsed)?;
+    let shared = invocation.sessions_to_compile(&parsed)?;
     if let Some(text) = &args.inline {
         let node = inline_node(&parsed, text)?;
         let sql = compile_one(&parsed, &shared, &node).map_err(|wrong| vec![*wrong])?;

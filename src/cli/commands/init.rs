@@ -15,7 +15,7 @@ const FILES: &[(&str, &str)] = &[
         "name: {name}
 version: '1.0.0'
 
-# Without a profile, models are built in .daygrain/warehouse.duckdb.
+# Without a profile, models are built in an embedded database, a file in .daygrain.
 # To build elsewhere, add a profiles.yml and name its profile here:
 # profile: {name}
 

@@ -14,7 +14,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
 use super::settings::Settings;
-use crate::adapter;
+use crate::adapter::{self, Adapter};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::RelationCache;
 use crate::executor::event::Event;
@@ -65,11 +65,30 @@ impl Invocation {
         }
         let adapter = adapter::open(&parsed.target, &parsed.project.root)
             .map_err(|diagnostic| vec![*diagnostic])?;
-        Ok(Arc::new(SessionShared {
+        Ok(self.shared(adapter, RelationCache::default()))
+    }
+
+    /// The same for a command that needs no database, unless a template asks it something.
+    ///
+    /// # Errors
+    /// As [`Invocation::sessions`], but for a missing driver.
+    pub fn sessions_to_compile(
+        &self,
+        parsed: &super::pipeline::Parsed,
+    ) -> Result<Arc<SessionShared>, Vec<Diagnostic>> {
+        if adapter::has_driver(&parsed.target) {
+            return self.sessions(parsed);
+        }
+        let adapter = adapter::offline(parsed.target.dialect);
+        Ok(self.shared(adapter, RelationCache::of_nothing()))
+    }
+
+    fn shared(&self, adapter: Arc<dyn Adapter>, cache: RelationCache) -> Arc<SessionShared> {
+        Arc::new(SessionShared {
             adapter,
-            cache: Arc::new(RelationCache::default()),
+            cache: Arc::new(cache),
             events: self.events.clone(),
             cancellers: Mutex::default(),
-        }))
+        })
     }
 }

@@ -25,7 +25,11 @@ impl Ran {
     /// Fails unless the exit code is the one expected.
     #[track_caller]
     pub fn expect(self, code: i32) -> Ran {
-        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code, code,
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout, self.stderr
+        );
         self
     }
 }
@@ -129,7 +133,9 @@ impl Sandbox {
     /// The rows of a query, by `show`.
     #[track_caller]
     pub fn rows(&self, sql: &str, more: &[&str]) -> Vec<Json> {
-        let mut args = vec!["show", "--quiet", "--output", "json", "--limit", "-1", "--inline", sql];
+        let mut args = vec![
+            "show", "--quiet", "--output", "json", "--limit", "-1", "--inline", sql,
+        ];
         args.extend(more);
         let ran = self.run(&args).expect(0);
         let shown: Json = serde_json::from_str(&ran.stdout)
