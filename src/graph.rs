@@ -5,6 +5,7 @@
 //! from a graph is the same on every run. Nothing here knows what a node is made of.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
 use petgraph::Direction;
@@ -386,8 +387,8 @@ fn cycle_through(
                 path.reverse();
                 return Some(path);
             }
-            if !came_from.contains_key(&read) {
-                came_from.insert(read, index);
+            if let Entry::Vacant(vacant) = came_from.entry(read) {
+                vacant.insert(index);
                 queue.push_back(read);
             }
         }

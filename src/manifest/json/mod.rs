@@ -105,11 +105,6 @@ pub fn source_shape(source: &Source, dialect: &Dialect) -> Json {
     to_json(&Shapes::for_templates(dialect).source(source))
 }
 
-/// What a macro sees as `node` while names are still made.
-pub fn template_json(node: &Node, dialect: &Dialect) -> Json {
-    to_json(&Shapes::for_templates(dialect).node(node))
-}
-
 /// What a template sees as `graph`.
 pub fn graph_json(manifest: &Manifest, dialect: &Dialect) -> Json {
     let mut shapes = Shapes::for_templates(dialect);

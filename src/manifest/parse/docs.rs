@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::{Project, python};
+use super::Project;
 use crate::config::has_jinja;
 use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::jinja::context::{DocsLookup, docs_context};
+use crate::jinja::language::{Scope, py_str};
 use crate::loader::Package;
 use crate::manifest::{DocBlock, UniqueId};
 use crate::source::{SourceFile, Span};
@@ -35,10 +37,10 @@ impl Docs {
     }
 
     /// The blocks as the manifest holds them.
-    pub fn into_blocks(self) -> IndexMap<UniqueId, Arc<DocBlock>> {
+    pub fn to_blocks(&self) -> IndexMap<UniqueId, Arc<DocBlock>> {
         self.blocks
-            .into_iter()
-            .map(|(id, (block, _))| (id, block))
+            .iter()
+            .map(|(id, (block, _))| (id.clone(), Arc::clone(block)))
             .collect()
     }
 
@@ -95,79 +97,57 @@ impl Docs {
         }
     }
 
-    /// Renders a description: calls of `doc` become the block's text.
+    /// Renders a description, in which `doc` gives a block's text.
+    ///
+    /// # Errors
+    /// What the template raised, at the description's place.
     pub fn render(
-        &self,
+        self: &Arc<Self>,
         project: &Project<'_>,
         package: usize,
         text: &str,
         span: &Span,
-    ) -> Result<String, Vec<Diagnostic>> {
+    ) -> Result<String, Box<Diagnostic>> {
         if !has_jinja(text) {
             return Ok(text.to_owned());
         }
-        let (mut rendered, mut errors) = (String::new(), Vec::new());
-        let mut rest = text;
-        // Each expression stands alone here; anything with blocks is a template as a whole.
-        while let Some(start) = rest.find("{{").filter(|_| !text.contains("{%")) {
-            let Some(end) = rest[start..].find("}}").map(|end| start + end) else {
-                break;
-            };
-            rendered.push_str(&rest[..start]);
-            let expression = rest[start + 2..end].trim_matches(['-', ' ', '\n', '\t']);
-            match doc_call(expression) {
-                Some(names) => match self.find(project.package(package), &names) {
-                    Some(block) => rendered.push_str(&block.contents),
-                    None => errors.push(self.unknown(&names, span)),
-                },
-                None => match project.render_yaml(package, &rest[start..end + 2], span) {
-                    Ok(value) => rendered.push_str(&python::str(&value)),
-                    Err(error) => errors.push(*error),
-                },
-            }
-            rest = &rest[end + 2..];
-        }
-        if rest.len() == text.len() {
-            match project.render_yaml(package, rest, span) {
-                Ok(value) => rendered.push_str(&python::str(&value)),
-                Err(error) => errors.push(*error),
-            }
-        } else {
-            rendered.push_str(rest.strip_suffix('\n').unwrap_or(rest));
-        }
-        if errors.is_empty() {
-            Ok(rendered)
-        } else {
-            Err(errors)
-        }
+        let package = Arc::clone(project.package(package));
+        let (docs, from) = (Arc::clone(self), Arc::clone(&package));
+        let find: DocsLookup = Arc::new(move |named, name| match docs.find(&from, named, name) {
+            Some(block) => Ok(block.contents.as_str().into()),
+            None => Err(Box::new(docs.unknown(named, name))),
+        });
+        let scope = Scope {
+            root: docs_context(project.facts, &package, find),
+            package,
+        };
+        let value = project.engine.render_native(text, span, &scope)?;
+        Ok(py_str(&value))
     }
 
-    /// The block of a call: of the package named, else of the caller's, the root project's, any.
-    fn find(&self, package: &str, names: &[String]) -> Option<&DocBlock> {
-        let get = |package: &str, name: &str| {
+    /// The block of a call: of the package named, else of the root project, the caller's, any.
+    fn find(&self, from: &str, named: Option<&str>, name: &str) -> Option<&DocBlock> {
+        let get = |package: &str| {
             let id = UniqueId::from(format!("doc.{package}.{name}"));
             self.blocks.get(&id).map(|(block, _)| &**block)
         };
-        match names {
-            [package, name] => get(package, name),
-            [name] => get(&self.root, name)
-                .or_else(|| get(package, name))
-                .or_else(|| {
-                    let mut blocks = self.blocks.values().map(|(block, _)| &**block);
-                    blocks.find(|block| block.name == *name)
-                }),
-            _ => None,
+        if let Some(package) = named {
+            return get(package);
         }
+        get(&self.root).or_else(|| get(from)).or_else(|| {
+            let mut blocks = self.blocks.values().map(|(block, _)| &**block);
+            blocks.find(|block| block.name == *name)
+        })
     }
 
-    fn unknown(&self, names: &[String], span: &Span) -> Diagnostic {
-        let name = names.last().map(String::as_str).unwrap_or_default();
-        let message = format!("no block of docs is named `{}`", names.join("."));
-        let error = Diagnostic::error(Code::UnknownDoc, message).at(span.clone());
-        match nearest(
-            name,
-            self.blocks.values().map(|(block, _)| block.name.as_str()),
-        ) {
+    fn unknown(&self, named: Option<&str>, name: &str) -> Diagnostic {
+        let message = match named {
+            Some(package) => format!("package `{package}` has no block of docs named `{name}`"),
+            None => format!("no block of docs is named `{name}`"),
+        };
+        let error = Diagnostic::error(Code::UnknownDoc, message);
+        let names = self.blocks.values().map(|(block, _)| block.name.as_str());
+        match nearest(name, names) {
             Some(near) => error.help(format!("a block named `{near}` exists")),
             None => error.help(format!("write `{{% docs {name} %}}` in a Markdown file")),
         }
@@ -189,11 +169,4 @@ fn next_tag(text: &str, from: usize) -> Option<Tag<'_>> {
         end,
         text: text[start + 2..end - 2].trim_matches('-').trim(),
     })
-}
-
-/// The names in `doc('name')` or `doc('package', 'name')`.
-fn doc_call(expression: &str) -> Option<Vec<String>> {
-    super::generic::literal_call(expression)
-        .filter(|(function, _)| *function == "doc")
-        .map(|(_, names)| names)
 }

@@ -9,9 +9,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::names::Names;
 use super::properties::{Patch, Patches};
-use super::{Project, macros};
+use super::{Project, check_config, macros};
 use crate::config::has_jinja;
-use crate::config::node_config::{Layer, check};
+use crate::config::node_config::Layer;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::jinja::context::{ParseScope, parse_context};
 use crate::jinja::language::Scope;
@@ -197,7 +197,7 @@ fn node(
         for (layer, span) in std::mem::take(&mut rendering.collected().configs) {
             let layer: Layer = layer.into_iter().collect();
             for (key, value) in &layer {
-                found.extend(check(job.kind.as_str(), key, value, || span.clone()));
+                found.extend(check_config(job.kind.as_str(), key, value, || span.clone()));
             }
             node.config.merge(&layer);
         }
@@ -220,11 +220,8 @@ fn node(
     let collected = rendering.finish();
     node.refs = collected.refs;
     node.sources = collected.sources;
-    node.depends_on_macros = macros::resolve(
-        project,
-        package,
-        collected.macros.iter().map(String::as_str),
-    );
+    node.depends_on_macros =
+        macros::resolve(project, package, &collected.macros, &rendering.dispatches);
     finish_config(&mut node, job.tag);
     if !node.config.enabled() {
         // What is switched off may be broken: nobody asked for it.
@@ -238,6 +235,8 @@ pub struct Rendering<'a, 'p> {
     project: &'a Project<'p>,
     package: usize,
     made: Option<(Scope, Arc<std::sync::Mutex<Collected>>)>,
+    /// What the templates give to `adapter.dispatch`.
+    pub dispatches: Vec<(String, Option<String>)>,
 }
 
 impl<'a, 'p> Rendering<'a, 'p> {
@@ -247,6 +246,7 @@ impl<'a, 'p> Rendering<'a, 'p> {
             project,
             package,
             made: None,
+            dispatches: Vec::new(),
         }
     }
 
@@ -279,6 +279,8 @@ impl<'a, 'p> Rendering<'a, 'p> {
         self.collected()
             .macros
             .extend(template.calls().iter().cloned());
+        self.dispatches
+            .extend(template.dispatches().iter().cloned());
         rendered.map(drop)
     }
 

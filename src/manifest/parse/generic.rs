@@ -13,9 +13,9 @@ use serde_json::{Map, Value as Json};
 use super::files::{Rendering, finish_config, lay_root_over};
 use super::names::Names;
 use super::properties::{Entry, Properties, SourceEntry, TableEntry, TestEntry, words};
-use super::{Project, macros, source_id, test_names};
+use super::{Project, check_config, macros, source_id, test_names};
 use crate::config::has_jinja;
-use crate::config::node_config::{Layer, check};
+use crate::config::node_config::Layer;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::jinja::language::MacroInfo;
 use crate::jinja::{RefCall, SourceCall, builtin};
@@ -76,11 +76,15 @@ pub fn nodes(
     for properties in all {
         let package = project.package(properties.package);
         for entry in &properties.entries {
-            let candidates = by_name
-                .get(&(entry.kind, &entry.name))
-                .map_or(&[][..], Vec::as_slice);
-            let own = candidates.iter().find(|node| node.package == *package);
-            let Some(node) = own.or_else(|| candidates.first()) else {
+            // Below the wrong word nothing else is heeded, but tests are, as in dbt.
+            let kinds = [entry.kind, ResourceType::Model, ResourceType::Seed];
+            let testable = matches!(entry.kind, ResourceType::Model | ResourceType::Seed);
+            let node = kinds.iter().filter(|_| testable).find_map(|&kind| {
+                let found = by_name.get(&(kind, entry.name.as_str()))?;
+                let own = found.iter().find(|node| node.package == *package);
+                own.or_else(|| found.first())
+            });
+            let Some(node) = node else {
                 continue;
             };
             node_jobs(&mut jobs, properties, entry, node);
@@ -289,7 +293,7 @@ fn node(project: &Project<'_>, names: &Names, job: &Job<'_>) -> (Option<Node>, V
         Err(error) => found.push(*error),
     }
     if !is_quick(info) {
-        let subquery = macros::resolve(project, package, ["get_where_subquery"]);
+        let subquery = macros::resolve(project, package, &["get_where_subquery".to_owned()], &[]);
         for id in subquery {
             if !node.depends_on_macros.contains(&id) {
                 node.depends_on_macros.push(id);
@@ -485,7 +489,7 @@ fn render(
     for (layer, place) in collected.configs {
         let layer: Layer = layer.into_iter().collect();
         for (key, value) in &layer {
-            found.extend(check("test", key, value, || place.clone()));
+            found.extend(check_config("test", key, value, || place.clone()));
         }
         // What the test's entry says comes last in its code, so it wins.
         for (key, value) in layer {

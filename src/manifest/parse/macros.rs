@@ -3,37 +3,18 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::properties::Patches;
 use super::{Project, sorted};
-use crate::diagnostic::{Code, Diagnostic};
 use crate::jinja::language::MacroInfo;
 use crate::manifest::{Macro, UniqueId};
 
 /// Lists every macro with what YAML says of it.
-pub fn macros(
-    project: &Project<'_>,
-    patches: &Patches<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> IndexMap<UniqueId, Arc<Macro>> {
-    let mut all: IndexMap<UniqueId, Macro> = IndexMap::new();
-    for info in project.engine.macros() {
-        let id = unique_id(info);
-        if let Some(first) = all.get(&id) {
-            let message = format!(
-                "two macros are named `{}` in package `{}`",
-                info.name, info.package
-            );
-            let error = Diagnostic::error(Code::DuplicateName, message).at(head(info));
-            let first = crate::source::Span::new(&first.span.file, first_line(&first.span));
-            diagnostics.push(error.label(first, "first here").help("rename one of them"));
-            continue;
-        }
-        let package = project
-            .packages
-            .iter()
-            .position(|package| package.project.name == info.package);
+pub fn macros(project: &Project<'_>, patches: &Patches<'_>) -> IndexMap<UniqueId, Arc<Macro>> {
+    let all = project.engine.macros().iter().map(|info| {
+        let mut packages = project.packages.iter();
+        let package = packages.position(|package| package.project.name == info.package);
         // A generic test is described by its own name.
         let patch = package.and_then(|package| {
             let short = info.name.strip_prefix("test_");
@@ -41,56 +22,44 @@ pub fn macros(
             patches.macro_(package, &info.name).or(short)
         });
         let meta = patch.and_then(|patch| patch.entry.config.get("meta"));
+        let described_by = patch.map(|patch| {
+            let package = project.package(patch.properties.package);
+            format!("{package}://{}", patch.properties.file.path)
+        });
         let made = Macro {
-            unique_id: id.clone(),
+            unique_id: unique_id(info),
             package: Arc::clone(&info.package),
             name: info.name.to_string(),
             span: info.span.clone(),
             arguments: info.arguments.clone(),
-            depends_on: resolve(
-                project,
-                &info.package,
-                info.calls.iter().map(String::as_str),
-            ),
+            depends_on: resolve(project, &info.package, &info.calls, &info.dispatches),
             description: patch
                 .map(|patch| patch.entry.description.clone())
                 .unwrap_or_default(),
-            meta: meta
-                .and_then(Json::as_object)
-                .cloned()
-                .unwrap_or_else(Map::new),
-            patch_path: patch.map(|patch| {
-                format!(
-                    "{}://{}",
-                    project.package(patch.properties.package),
-                    patch.properties.file.path
-                )
-            }),
+            meta: meta.and_then(Json::as_object).cloned().unwrap_or_default(),
+            patch_path: described_by,
         };
-        all.insert(id, made);
-    }
-    sorted(all.into_iter().collect())
+        (made.unique_id.clone(), made)
+    });
+    sorted(all.collect())
 }
 
-/// The macros behind names as a template of a package writes them; names of functions are left out.
-pub fn resolve<'n>(
+/// The macros behind names as a template of a package writes them, each once; other names are left out.
+pub fn resolve(
     project: &Project<'_>,
     package: &str,
-    names: impl IntoIterator<Item = &'n str>,
+    calls: &[String],
+    dispatches: &[(String, Option<String>)],
 ) -> Vec<UniqueId> {
     let mut ids: Vec<UniqueId> = Vec::new();
-    let dialect = project.target.dialect.name;
-    for name in names {
-        let found = project.engine.find(package, name).or_else(|| {
-            // The first argument of `adapter.dispatch`.
-            let prefixes = [dialect, "default"].into_iter();
-            prefixes
-                .filter_map(|prefix| project.engine.find(package, &format!("{prefix}__{name}")))
-                .next()
-        });
-        if let Some(id) = found.map(unique_id)
-            && !ids.contains(&id)
-        {
+    let called = calls.iter().map(|name| project.engine.find(package, name));
+    let dispatched = dispatches.iter().map(|(name, namespace)| {
+        project
+            .engine
+            .find_dispatched(package, name, namespace.as_deref())
+    });
+    for id in called.chain(dispatched).flatten().map(unique_id) {
+        if !ids.contains(&id) {
             ids.push(id);
         }
     }
@@ -100,14 +69,4 @@ pub fn resolve<'n>(
 /// dbt's identity of a macro.
 pub fn unique_id(info: &MacroInfo) -> UniqueId {
     format!("macro.{}.{}", info.package, info.name).into()
-}
-
-fn head(info: &MacroInfo) -> crate::source::Span {
-    crate::source::Span::new(&info.span.file, first_line(&info.span))
-}
-
-fn first_line(span: &crate::source::Span) -> std::ops::Range<usize> {
-    let text = span.file.text.get(span.range.clone()).unwrap_or_default();
-    let length = text.find('\n').unwrap_or(text.len());
-    span.range.start..span.range.start + length
 }

@@ -27,7 +27,7 @@ use self::names::Names;
 use self::properties::{Patches, Properties};
 use super::{Manifest, Node, ResourceType, Source, UniqueId};
 use crate::config::has_jinja;
-use crate::config::node_config::ConfigTrees;
+use crate::config::node_config::{ConfigTrees, check, known_key, near_key};
 use crate::config::profile::Target;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::jinja::context::{ProjectFacts, yaml_context};
@@ -48,7 +48,7 @@ pub fn parse(
 ) -> (Manifest, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let project = Project::new(packages, engine, facts, target, &mut diagnostics);
-    let docs = Docs::read(packages, &mut diagnostics);
+    let docs = Arc::new(Docs::read(packages, &mut diagnostics));
     let properties = read_properties(&project, &docs, &mut diagnostics);
     let patches = Patches::new(&properties, &mut diagnostics);
     let names = Names::new(&project);
@@ -57,8 +57,8 @@ pub fn parse(
     let (mut nodes, used) = files::nodes(&project, &names, &patches, &jobs, &mut diagnostics);
     let mut manifest = Manifest {
         project: Arc::clone(&facts.project),
-        macros: macros::macros(&project, &patches, &mut diagnostics),
-        docs: docs.into_blocks(),
+        macros: macros::macros(&project, &patches),
+        docs: docs.to_blocks(),
         ..Manifest::default()
     };
     patches.unused(&used, &nodes, &manifest.macros, &mut diagnostics);
@@ -144,10 +144,6 @@ impl<'a> Project<'a> {
         &self.packages[index].project.name
     }
 
-    fn is_root(&self, index: usize) -> bool {
-        *self.packages[index].project.name == *self.facts.project
-    }
-
     /// Renders YAML text natively; text without Jinja is only freed of its last line break.
     fn render_yaml(
         &self,
@@ -191,7 +187,7 @@ fn render_json(
 /// Reads every property file, in parallel.
 fn read_properties(
     project: &Project<'_>,
-    docs: &Docs,
+    docs: &Arc<Docs>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Properties> {
     let files: Vec<(usize, &Arc<SourceFile>)> = project
@@ -258,6 +254,24 @@ fn unsupported(
         };
         diagnostics.push(warning.at(spans[0].clone()));
     }
+}
+
+/// What is wrong with one config: a value that is not understood, or a key that is nearly a known one.
+///
+/// Other unknown keys are free: macros and adapters have configs of their own.
+fn check_config(
+    resource: &str,
+    key: &str,
+    value: &Json,
+    span: impl Fn() -> Span,
+) -> Option<Diagnostic> {
+    if known_key(resource, key) {
+        return check(resource, key, value, span);
+    }
+    let near = near_key(resource, key)?;
+    let message = format!("no config of a {resource} is called `{key}`");
+    let warning = Diagnostic::warning(Code::UnknownKey, message).at(span());
+    Some(warning.help(format!("did you mean `{near}`?")))
 }
 
 /// The kind of node that a key of a property file describes, in the words of a message.

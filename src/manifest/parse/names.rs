@@ -62,7 +62,7 @@ impl Names {
         }
         let [by_database, by_schema, by_alias] = &self.custom[package];
         let mut call = |node: &Node, name: &str, custom: Option<&str>| {
-            let shape = from_json(&json::template_json(node, project.target.dialect));
+            let shape = from_json(&json::node_shape(node, project.target.dialect));
             let custom = custom.map_or_else(|| Value::from(()), Value::from);
             let made = project
                 .engine

@@ -10,8 +10,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Map, Value as Json};
 
 use super::docs::Docs;
-use super::{Project, described};
-use crate::config::node_config::{Layer, check, known_key, normalize};
+use super::{Project, check_config, described};
+use crate::config::node_config::{Layer, known_key, normalize};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::manifest::{ColumnInfo, Macro, Node, ResourceType, UniqueId};
 use crate::source::{SourceFile, Span};
@@ -233,7 +233,7 @@ const TABLE_KEYS: &[&str] = &[
 /// Reads one property file.
 pub fn read(
     project: &Project<'_>,
-    docs: &Docs,
+    docs: &Arc<Docs>,
     package: usize,
     file: &Arc<SourceFile>,
 ) -> (Properties, Vec<Diagnostic>) {
@@ -265,7 +265,7 @@ pub fn read(
 
 struct Reader<'a, 'p> {
     project: &'a Project<'p>,
-    docs: &'a Docs,
+    docs: &'a Arc<Docs>,
     package: usize,
     file: &'a Arc<SourceFile>,
     found: Vec<Diagnostic>,
@@ -329,8 +329,12 @@ impl Reader<'_, '_> {
         for (key, value) in item.get("config").map(Yaml::entries).unwrap_or_default() {
             let json = self.json(value);
             if !is_macro {
-                let span = || value.span(self.file);
-                self.found.extend(check(resource, &key.text, &json, span));
+                let span = || match known_key(resource, &key.text) {
+                    true => value.span(self.file),
+                    false => key.span(self.file),
+                };
+                self.found
+                    .extend(check_config(resource, &key.text, &json, span));
             }
             config.insert(normalize(&key.text).to_owned(), json);
         }
@@ -667,7 +671,7 @@ impl Reader<'_, '_> {
             return;
         }
         self.found
-            .extend(check("test", key, &json, || value.span(self.file)));
+            .extend(check_config("test", key, &json, || value.span(self.file)));
         config.insert(key.to_owned(), json);
     }
 
@@ -735,8 +739,8 @@ impl Reader<'_, '_> {
         let span = value.span(self.file);
         match self.docs.render(self.project, self.package, text, &span) {
             Ok(text) => text,
-            Err(errors) => {
-                self.found.extend(errors);
+            Err(error) => {
+                self.found.push(*error);
                 String::new()
             }
         }

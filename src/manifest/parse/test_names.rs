@@ -112,11 +112,11 @@ mod tests {
     #[test]
     fn names_and_hashes_agree_with_dbt() {
         let plain = arguments(json!({
-            "column_name": "id",
+            "column_name": "order_id",
             "model": "{{ get_where_subquery(ref('orders')) }}",
         }));
         let name = synthesize("not_null", "orders", &plain);
-        assert_eq!(name.full, "not_null_orders_id");
+        assert_eq!(name.full, "not_null_orders_order_id");
         assert_eq!(hash(&name.full, None, "not_null", &plain), "cf6c17daed");
 
         let values = arguments(json!({
