@@ -1,8 +1,8 @@
 //! The driver of the embedded DuckDB.
 //!
-//! One database instance a process; the sessions are cloned from it. The library's calls block, so
-//! each session has a thread of its own ([`session`]). Nothing is downloaded: extensions are neither
-//! installed nor loaded behind the user's back.
+//! One database instance a process; the sessions are cloned from it, and the file is closed when the
+//! adapter and the last of them are gone. Nothing is downloaded: extensions are neither installed nor
+//! loaded behind the user's back.
 
 mod decode;
 mod session;
@@ -27,13 +27,8 @@ pub(super) const FIELDS: &[&str] = &["path", "settings", "config_options", "exte
 
 /// A database file, or one in memory.
 struct DuckDb {
-    instance: Arc<Instance>,
-}
-
-/// The instance that all sessions of the process share.
-struct Instance {
     setup: Setup,
-    /// Open from the first session on.
+    /// The instance that all sessions share; open from the first one on.
     database: Mutex<Option<Database>>,
 }
 
@@ -52,12 +47,9 @@ struct Setup {
 
 /// Reads the profile.
 pub(super) fn open(target: &Target, root: &Path) -> Result<Arc<dyn Adapter>, Box<Diagnostic>> {
-    let instance = Instance {
+    Ok(Arc::new(DuckDb {
         setup: read(target, root)?,
         database: Mutex::new(None),
-    };
-    Ok(Arc::new(DuckDb {
-        instance: Arc::new(instance),
     }))
 }
 
@@ -161,7 +153,7 @@ fn attach(target: &Target, root: &Path, entry: &Json) -> Result<String, Box<Diag
     ))
 }
 
-impl Instance {
+impl DuckDb {
     /// Clones a session; the first one opens the database. Blocks.
     fn session(&self) -> Result<Database, AdapterError> {
         let mut slot = self
@@ -241,10 +233,9 @@ impl Adapter for DuckDb {
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, AdapterError>> {
-        let instance = Arc::clone(&self.instance);
         Box::pin(async move {
-            let session = Session::start(move || instance.session()).await?;
-            Ok(Box::new(session) as Box<dyn Connection>)
+            let database = session::blocking(|| self.session())?;
+            Ok(Box::new(Session::new(database)) as Box<dyn Connection>)
         })
     }
 }

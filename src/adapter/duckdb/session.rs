@@ -1,51 +1,28 @@
-//! One session on a thread of its own, because the library's calls block.
+//! One session.
 //!
-//! The thread owns the library's connection. A statement whose future was dropped runs to its end
-//! before the next one starts; dropping the session interrupts it and waits for the thread, so that
-//! the file is closed when the last session is gone.
+//! The library's calls block, so a future of this session does all its work when it is first
+//! polled, and its thread waits. On a runtime of several threads the others carry on meanwhile;
+//! best is to poll it where blocking is no matter. No thread of its own stands between: handing
+//! each statement over would cost as much as a small statement takes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc as channel;
-use std::thread::{self, JoinHandle};
 
-use duckdb::types::{TimeUnit, Value};
-use duckdb::{Connection as Database, Error, InterruptHandle};
-use futures_util::FutureExt as _;
+use duckdb::types::{TimeUnit, ToSql, ToSqlOutput, Value, ValueRef};
+use duckdb::{Connection as Database, Error, InterruptHandle, appender_params_from_iter};
 use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::decode;
 use crate::adapter::{AdapterError, AdapterErrorKind, Canceller, Connection, Response};
 use crate::dialect::DUCKDB;
 use crate::relation::Relation;
-use crate::table::{Datum, Table};
+use crate::table::{Datum, ResultColumn, Table};
 
-/// How many rows of a bulk load travel to the thread at once.
-const CHUNK: usize = 2048;
-
-/// A session, as its user sees it.
+/// A session.
 pub(super) struct Session {
-    /// `None` once the session is being closed.
-    jobs: Option<channel::Sender<Job>>,
+    database: Database,
     cancel: Arc<Cancel>,
-    thread: Option<JoinHandle<()>>,
-}
-
-type Reply<T> = oneshot::Sender<Result<T, AdapterError>>;
-
-/// What the thread is asked to do.
-enum Job {
-    Execute(String, Reply<Response>),
-    Fetch(String, Reply<(Response, Table)>),
-    Load(Box<Load>, Reply<u64>),
-}
-
-/// A bulk load under way.
-struct Load {
-    relation: Relation,
-    columns: Vec<String>,
-    chunks: mpsc::Receiver<Vec<Vec<Value>>>,
 }
 
 /// Interrupts the session's statement.
@@ -57,87 +34,54 @@ struct Cancel {
 
 impl Canceller for Cancel {
     fn cancel(&self) -> BoxFuture<'_, ()> {
-        if self.running.load(Ordering::Acquire) {
-            self.handle.interrupt();
+        Box::pin(async {
+            if self.running.load(Ordering::Acquire) {
+                self.handle.interrupt();
+            }
+        })
+    }
+}
+
+/// Runs what blocks, and lets the runtime's other tasks move to other threads meanwhile.
+pub(super) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current() {
+        Ok(runtime) if runtime.runtime_flavor() == RuntimeFlavor::MultiThread => {
+            tokio::task::block_in_place(work)
         }
-        async {}.boxed()
+        _ => work(),
     }
 }
 
 impl Session {
-    /// Starts the thread and opens the library's connection on it.
-    pub(super) async fn start(
-        open: impl FnOnce() -> Result<Database, AdapterError> + Send + 'static,
-    ) -> Result<Session, AdapterError> {
-        let (jobs, queue) = channel::channel();
-        let (ready, opened) = oneshot::channel();
-        let thread = thread::Builder::new()
-            .name("duckdb-session".into())
-            .spawn(move || {
-                let database = match open() {
-                    Ok(database) => database,
-                    Err(error) => {
-                        // Nobody listens if the caller was dropped.
-                        let _ = ready.send(Err(error));
-                        return;
-                    }
-                };
-                let cancel = Arc::new(Cancel {
-                    handle: database.interrupt_handle(),
-                    running: AtomicBool::new(false),
-                });
-                if ready.send(Ok(Arc::clone(&cancel))).is_ok() {
-                    serve(&database, &queue, &cancel);
-                }
-            })
-            .map_err(|e| {
-                let message = format!("cannot start a thread: {e}");
-                AdapterError::new(AdapterErrorKind::Connection, message)
-            })?;
-        let cancel = opened.await.unwrap_or_else(|_| Err(ended()))?;
-        Ok(Session {
-            jobs: Some(jobs),
-            cancel,
-            thread: Some(thread),
-        })
-    }
-
-    /// Hands a job to the thread; the reply's receiver tells if the thread is gone.
-    fn send(&self, job: Job) {
-        if let Some(jobs) = &self.jobs {
-            // A thread that is gone drops the job and with it the reply's sender.
-            let _ = jobs.send(job);
+    pub(super) fn new(database: Database) -> Session {
+        let cancel = Cancel {
+            handle: database.interrupt_handle(),
+            running: AtomicBool::new(false),
+        };
+        Session {
+            database,
+            cancel: Arc::new(cancel),
         }
     }
-}
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.jobs = None;
-        if self.cancel.running.load(Ordering::Acquire) {
-            self.cancel.handle.interrupt();
-        }
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread was reported as the failure of its statement.
-            let _ = thread.join();
-        }
+    fn run<T>(&mut self, work: impl FnOnce(&Database) -> T) -> T {
+        self.cancel.running.store(true, Ordering::Release);
+        let result = blocking(|| work(&self.database));
+        self.cancel.running.store(false, Ordering::Release);
+        result
     }
 }
 
 impl Connection for Session {
     fn execute<'a>(&'a mut self, sql: &'a str) -> BoxFuture<'a, Result<Response, AdapterError>> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Job::Execute(sql.to_owned(), reply));
-        async { answer.await.unwrap_or_else(|_| Err(ended())) }.boxed()
+        Box::pin(async move { self.run(|database| execute(database, sql)) })
     }
 
     fn fetch<'a>(
         &'a mut self,
         sql: &'a str,
     ) -> BoxFuture<'a, Result<(Response, Table), AdapterError>> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Job::Fetch(sql.to_owned(), reply));
-        async { answer.await.unwrap_or_else(|_| Err(ended())) }.boxed()
+        Box::pin(async move { self.run(|database| fetch(database, sql)) })
     }
 
     fn load<'a>(
@@ -145,32 +89,7 @@ impl Connection for Session {
         relation: &'a Relation,
         rows: &'a Table,
     ) -> BoxFuture<'a, Result<u64, AdapterError>> {
-        Box::pin(async move {
-            let (feed, chunks) = mpsc::channel(4);
-            let (reply, answer) = oneshot::channel();
-            let load = Load {
-                relation: relation.clone(),
-                columns: rows
-                    .columns
-                    .iter()
-                    .map(|column| column.name.clone())
-                    .collect(),
-                chunks,
-            };
-            self.send(Job::Load(Box::new(load), reply));
-            for chunk in rows.rows.chunks(CHUNK) {
-                let chunk = chunk
-                    .iter()
-                    .map(|row| row.iter().map(encode).collect())
-                    .collect();
-                if feed.send(chunk).await.is_err() {
-                    // The load has failed; its reply says why.
-                    break;
-                }
-            }
-            drop(feed);
-            answer.await.unwrap_or_else(|_| Err(ended()))
-        })
+        Box::pin(async move { self.run(|database| load(database, relation, rows)) })
     }
 
     fn canceller(&self) -> Arc<dyn Canceller> {
@@ -178,50 +97,49 @@ impl Connection for Session {
     }
 }
 
-/// The thread's loop: one job after the other until the session is dropped.
-fn serve(database: &Database, queue: &channel::Receiver<Job>, cancel: &Cancel) {
-    for job in queue {
-        cancel.running.store(true, Ordering::Release);
-        // A reply that nobody waits for any more is dropped.
-        match job {
-            Job::Execute(sql, reply) => {
-                let _ = reply.send(execute(database, &sql));
-            }
-            Job::Fetch(sql, reply) => {
-                let _ = reply.send(fetch(database, &sql));
-            }
-            Job::Load(load, reply) => {
-                let _ = reply.send(append(database, *load));
-            }
-        }
-        cancel.running.store(false, Ordering::Release);
-    }
-}
-
-fn ended() -> AdapterError {
-    AdapterError::new(
-        AdapterErrorKind::Connection,
-        "the database session ended unexpectedly",
-    )
-}
-
 fn execute(database: &Database, sql: &str) -> Result<Response, AdapterError> {
-    if is_blank(sql) {
+    let fail = |e: Error| failure(&e, sql);
+    let start = beginning(sql);
+    if start.is_empty() {
         return Ok(response(None));
     }
-    let mut statement = database.prepare(sql).map_err(|e| failure(&e, sql))?;
-    statement.raw_execute().map_err(|e| failure(&e, sql))?;
-    let changed = decode::changed_rows(&statement).map_err(|e| failure(&e, sql))?;
+    if changes_no_rows(start) {
+        database.execute_batch(sql).map_err(fail)?;
+        return Ok(response(None));
+    }
+    let mut statement = database.prepare(sql).map_err(fail)?;
+    statement.raw_execute().map_err(fail)?;
+    let changed = decode::changed_rows(&statement).map_err(fail)?;
     Ok(response(changed))
 }
 
+/// Tells whether a text is one of the common statements that never report changed rows: these need
+/// not be prepared first, which is a tenth faster.
+fn changes_no_rows(sql: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "begin", "commit", "rollback", "drop", "alter", "comment", "set",
+    ];
+    if sql.trim_end().trim_end_matches(';').contains(';') {
+        return false;
+    }
+    let mut words = sql.split_whitespace().map(str::to_ascii_lowercase);
+    match words.next() {
+        Some(first) if first == "create" => {
+            words.take(4).any(|word| word == "view" || word == "schema")
+        }
+        Some(first) => WORDS.contains(&first.trim_end_matches(';')),
+        None => false,
+    }
+}
+
 fn fetch(database: &Database, sql: &str) -> Result<(Response, Table), AdapterError> {
-    if is_blank(sql) {
+    let fail = |e: Error| failure(&e, sql);
+    if beginning(sql).is_empty() {
         return Ok((response(None), Table::default()));
     }
-    let mut statement = database.prepare(sql).map_err(|e| failure(&e, sql))?;
-    statement.raw_execute().map_err(|e| failure(&e, sql))?;
-    let table = decode::table(&statement).map_err(|e| failure(&e, sql))?;
+    let mut statement = database.prepare(sql).map_err(fail)?;
+    statement.raw_execute().map_err(fail)?;
+    let table = decode::table(&statement).map_err(fail)?;
     let rows = table.rows.len() as u64;
     Ok((response(Some(rows)), table))
 }
@@ -235,8 +153,8 @@ fn response(rows_affected: Option<u64>) -> Response {
     }
 }
 
-/// Tells whether the text holds only spaces, semicolons and comments, which the library refuses.
-fn is_blank(sql: &str) -> bool {
+/// Skips spaces, semicolons and comments; the library refuses a text that holds nothing else.
+fn beginning(sql: &str) -> &str {
     let mut rest = sql;
     loop {
         rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';');
@@ -245,19 +163,22 @@ fn is_blank(sql: &str) -> bool {
         } else if let Some(comment) = rest.strip_prefix("/*") {
             rest = comment.split_once("*/").map_or("", |(_, after)| after);
         } else {
-            return rest.is_empty();
+            return rest;
         }
     }
 }
 
-/// Appends all chunks, in one transaction: the open one, or one of its own.
-fn append(database: &Database, mut load: Load) -> Result<u64, AdapterError> {
-    let run = |sql| database.execute_batch(sql).map_err(|e| failure(&e, ""));
+/// Appends all rows, in one transaction: the open one, or one of its own.
+fn load(database: &Database, relation: &Relation, rows: &Table) -> Result<u64, AdapterError> {
+    if rows.columns.is_empty() || rows.rows.is_empty() {
+        return Ok(0);
+    }
+    let run = |sql| database.execute_batch(sql).map_err(|e| failure(&e, sql));
     if in_transaction(database).map_err(|e| failure(&e, ""))? {
-        return append_rows(database, &mut load);
+        return append(database, relation, rows);
     }
     run("begin transaction")?;
-    let appended = append_rows(database, &mut load);
+    let appended = append(database, relation, rows);
     let ended = run(if appended.is_ok() {
         "commit"
     } else {
@@ -272,76 +193,84 @@ fn in_transaction(database: &Database) -> Result<bool, Error> {
     Ok(id()? == id()?)
 }
 
-fn append_rows(database: &Database, load: &mut Load) -> Result<u64, AdapterError> {
+fn append(database: &Database, relation: &Relation, rows: &Table) -> Result<u64, AdapterError> {
     let fail = |e: Error| failure(&e, "");
-    let columns = table_columns(database, load)?;
+    let columns = table_columns(database, relation, rows)?;
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    let table = load.relation.identifier.as_deref().unwrap_or_default();
-    let schema = match load.relation.schema.as_deref() {
+    let table = relation.identifier.as_deref().unwrap_or_default();
+    let schema = match relation.schema.as_deref() {
         Some(schema) => schema.to_owned(),
         None => database
             .query_row("select current_schema()", [], |row| row.get(0))
             .map_err(fail)?,
     };
-    let mut appender = match load.relation.database.as_deref() {
+    let mut appender = match relation.database.as_deref() {
         Some(catalog) => {
             database.appender_with_columns_to_catalog_and_db(table, catalog, &schema, &columns)
         }
         None => database.appender_with_columns_to_db(table, &schema, &columns),
     }
     .map_err(fail)?;
-    let mut count = 0;
-    while let Some(chunk) = load.chunks.blocking_recv() {
-        count += chunk.len() as u64;
-        for row in chunk {
-            appender
-                .append_row(duckdb::appender_params_from_iter(row))
-                .map_err(fail)?;
-        }
+    for row in &rows.rows {
+        appender
+            .append_row(appender_params_from_iter(row.iter().map(Cell)))
+            .map_err(fail)?;
     }
     appender.flush().map_err(fail)?;
-    Ok(count)
+    Ok(rows.rows.len() as u64)
 }
 
 /// Finds the table's own spelling of the columns, since the appender compares with case.
-fn table_columns(database: &Database, load: &Load) -> Result<Vec<String>, AdapterError> {
-    let sql = format!("select * from {} limit 0", load.relation.render(&DUCKDB));
+fn table_columns(
+    database: &Database,
+    relation: &Relation,
+    rows: &Table,
+) -> Result<Vec<String>, AdapterError> {
+    let sql = format!("select * from {} limit 0", relation.render(&DUCKDB));
     let mut statement = database.prepare(&sql).map_err(|e| failure(&e, &sql))?;
     statement.raw_execute().map_err(|e| failure(&e, &sql))?;
     let own = statement.column_names();
-    let spelt = |name: &String| {
+    let spelt = |column: &ResultColumn| {
+        let name = &column.name;
         let found = own
             .iter()
             .find(|own| own.to_lowercase() == name.to_lowercase());
         found.unwrap_or(name).clone()
     };
-    Ok(load.columns.iter().map(spelt).collect())
+    Ok(rows.columns.iter().map(spelt).collect())
 }
 
-/// Turns a value into what the appender takes; the column's type casts text exactly.
-fn encode(datum: &Datum) -> Value {
-    match datum {
-        Datum::Null => Value::Null,
-        Datum::Bool(value) => Value::Boolean(*value),
-        Datum::Int(value) => Value::BigInt(*value),
-        Datum::Float(value) => Value::Double(*value),
-        Datum::Decimal(text) | Datum::Text(text) => Value::Text(text.clone()),
-        Datum::Bytes(bytes) => Value::Blob(bytes.clone()),
-        Datum::Date(date) => {
-            let epoch = jiff::civil::date(1970, 1, 1);
-            Value::Date32(epoch.duration_until(*date).as_hours() as i32 / 24)
-        }
-        Datum::Time(time) => {
-            let since = jiff::civil::Time::midnight().duration_until(*time);
-            Value::Time64(TimeUnit::Microsecond, since.as_micros() as i64)
-        }
-        Datum::Timestamp(at) => {
-            let epoch = jiff::civil::datetime(1970, 1, 1, 0, 0, 0, 0);
-            let since = epoch.duration_until(*at).as_micros() as i64;
-            Value::Timestamp(TimeUnit::Microsecond, since)
-        }
-        Datum::TimestampTz(at) => Value::Text(at.to_string()),
-        Datum::Json(value) => Value::Text(value.to_string()),
+/// A value as the appender takes it; text is cast to the column's type, exactly.
+struct Cell<'a>(&'a Datum);
+
+impl ToSql for Cell<'_> {
+    fn to_sql(&self) -> duckdb::Result<ToSqlOutput<'_>> {
+        let value = match self.0 {
+            Datum::Decimal(text) | Datum::Text(text) => {
+                return Ok(ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())));
+            }
+            Datum::Bytes(bytes) => return Ok(ToSqlOutput::Borrowed(ValueRef::Blob(bytes))),
+            Datum::Null => Value::Null,
+            Datum::Bool(value) => Value::Boolean(*value),
+            Datum::Int(value) => Value::BigInt(*value),
+            Datum::Float(value) => Value::Double(*value),
+            Datum::Date(date) => {
+                let epoch = jiff::civil::date(1970, 1, 1);
+                Value::Date32(epoch.duration_until(*date).as_hours() as i32 / 24)
+            }
+            Datum::Time(time) => {
+                let since = jiff::civil::Time::midnight().duration_until(*time);
+                Value::Time64(TimeUnit::Microsecond, since.as_micros() as i64)
+            }
+            Datum::Timestamp(at) => {
+                let epoch = jiff::civil::datetime(1970, 1, 1, 0, 0, 0, 0);
+                let since = epoch.duration_until(*at).as_micros() as i64;
+                Value::Timestamp(TimeUnit::Microsecond, since)
+            }
+            Datum::TimestampTz(at) => Value::Text(at.to_string()),
+            Datum::Json(value) => Value::Text(value.to_string()),
+        };
+        Ok(ToSqlOutput::Owned(value))
     }
 }
 

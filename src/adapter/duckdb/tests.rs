@@ -227,17 +227,20 @@ async fn sessions_share_one_database() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_long_statement_is_cancelled() {
     let mut session = memory().await;
     let canceller = session.canceller();
     canceller.cancel().await;
-    let sql = "select count(*) from range(1000000000) a, range(1000000000) b where a.range % 7 = b.range % 5";
-    let stop = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        canceller.cancel().await;
-    };
-    let (ended, ()) = tokio::join!(session.execute(sql), stop);
+    let long = tokio::spawn(async move {
+        let sql = "select count(*) from range(1000000000) a, range(1000000000) b
+                   where a.range % 7 = b.range % 5";
+        let ended = session.execute(sql).await;
+        (session, ended)
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    canceller.cancel().await;
+    let (mut session, ended) = long.await.expect("no panic");
     assert_eq!(
         ended.expect_err("stopped").kind,
         AdapterErrorKind::Cancelled
