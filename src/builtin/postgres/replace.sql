@@ -137,13 +137,19 @@ from {{ new_relation }}
   {%- set dependents = postgres__dependents(existing_relation, new_relation) -%}
   {%- do postgres__refuse_to_break(existing_relation, dependents) -%}
 
-  {#- The outermost first, as readers lock them. -#}
-  {%- set locked = [] -%}
-  {%- for view in dependents if view['kind'] == 'view' %}{% do locked.append(view['name']) %}{% endfor -%}
-  {%- if existing_relation.type in ['table', 'view'] %}{% do locked.append(existing_relation.render()) %}{% endif -%}
-  {%- if locked -%}
+  {#-
+    The outermost first, as readers lock them. `lock table` of a view would lock all that the view
+    reads as well, what other sessions are building among it; naming the owner anew locks it alone
+    (and `alter table` takes views).
+  -#}
+  {%- for view in dependents if view['kind'] == 'view' -%}
+    {%- call statement('lock_dependent') -%}
+      alter table {{ view['name'] }} owner to {{ view['owner_name'] }}
+    {%- endcall -%}
+  {%- endfor -%}
+  {%- if existing_relation.type == 'table' -%}
     {%- call statement('lock') -%}
-      lock table {{ locked | join(', ') }} in access exclusive mode
+      lock table {{ existing_relation }} in access exclusive mode
     {%- endcall -%}
   {%- endif -%}
 
@@ -151,6 +157,12 @@ from {{ new_relation }}
     {%- call statement('drop_dependent') -%}
       drop {{ view['kind'] }} {{ view['name'] }}
     {%- endcall -%}
+    {%- if view['treatment'] == 2 -%}
+      {#- The model that builds it must not look for it. -#}
+      {%- do adapter.cache_dropped(api.Relation.create(
+        database=existing_relation.database, schema=view['schema'], identifier=view['identifier']
+      )) -%}
+    {%- endif -%}
   {%- endfor -%}
 
   {%- do adapter.rename_relation(existing_relation, backup_relation) -%}
@@ -245,6 +257,7 @@ select
   found.treatment,
   rtrim(pg_catalog.pg_get_viewdef(c.oid), ';') as definition,
   array_to_string(c.reloptions, ', ') as options,
+  quote_ident(pg_catalog.pg_get_userbyid(c.relowner)) as owner_name,
   (
     select 'alter ' || case c.relkind when 'm' then 'materialized view ' else 'view ' end
       || quote_ident(n.nspname) || '.' || quote_ident(c.relname)
@@ -309,6 +322,7 @@ order by found.depth desc, c.oid
       'treatment': row['treatment'] | int,
       'definition': row['definition'],
       'options': row['options'],
+      'owner_name': row['owner_name'],
       'restore': restore,
     }) -%}
   {%- endfor -%}
