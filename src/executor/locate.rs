@@ -1,46 +1,113 @@
 //! From a place in the SQL that was sent back to the line of the template that wrote it.
 //!
 //! Rendering keeps most lines as they are, so equal lines are paired in order; a line between two
-//! pairs came from the template's lines between them.
+//! pairs came from the template's lines between them. Which built-in macro sent the statement is
+//! nothing that users can mend, so it is not shown of a database's failure.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic, FailedSql, Label};
+use crate::jinja::builtin;
+use crate::jinja::language::RAISED_INSIDE;
+use crate::manifest::Node;
 use crate::source::{SourceFile, Span};
 
-/// Adds the template's place to a failure that carries the SQL which the database refused.
+/// How much of a statement is shown that is not the node's own SQL, in bytes.
+const MOST_SHOWN: usize = 400;
+
+/// Says of a failure of the database where in the node's own files it came from.
 ///
-/// Nothing changes where the statement does not contain the node's compiled SQL.
-pub fn place(diagnostic: &mut Diagnostic, template: &Arc<SourceFile>, compiled: &str) {
+/// Other failures stay as they are: there, the chain of macros is what tells.
+pub fn place(diagnostic: &mut Diagnostic, node: &Node, compiled: Option<&str>) {
+    let of_the_database = matches!(
+        diagnostic.code,
+        Code::Database | Code::DatabaseLocked | Code::Connection | Code::Cancelled
+    );
+    if !of_the_database {
+        return;
+    }
+    diagnostic
+        .labels
+        .retain(|label| !builtin::is_builtin(&label.span.file));
+    diagnostic
+        .notes
+        .retain(|note| !note.starts_with(RAISED_INSIDE));
     let Some(sql) = diagnostic.sql.clone() else {
         return;
     };
-    let Some(offset) = sql.offset else {
+    if diagnostic.code == Code::Cancelled {
         return;
-    };
-    let compiled = compiled.trim();
-    let Some(start) = sql.sql.find(compiled).filter(|_| !compiled.is_empty()) else {
+    }
+    let compiled = compiled.unwrap_or_default().trim();
+    let start = sql.sql.find(compiled).filter(|_| !compiled.is_empty());
+    if let Some(span) = start.and_then(|start| pointed_at(&sql, start, compiled, &node.file)) {
+        let text = "the database points here".to_owned();
+        diagnostic.labels.insert(0, Label { span, text });
         return;
+    }
+    if start.is_none() {
+        diagnostic
+            .notes
+            .push(format!("the statement was: {}", shortened(&sql.sql)));
+    }
+    if diagnostic.labels.is_empty()
+        && let Some(label) = whole(node, start.is_some())
+    {
+        diagnostic.labels.push(label);
+    }
+}
+
+/// The place in the template of what the database points at.
+fn pointed_at(
+    sql: &FailedSql,
+    start: usize,
+    compiled: &str,
+    template: &Arc<SourceFile>,
+) -> Option<Span> {
+    let inside = sql.offset?.checked_sub(start)?;
+    if inside > compiled.len() {
+        return None;
+    }
+    let lines = template_lines(compiled, inside, &template.text)?;
+    if lines.start() == lines.end() {
+        return Some(narrow(template, *lines.start(), compiled, inside));
+    }
+    let first = Span::line(template, *lines.start());
+    let last = Span::line(template, *lines.end());
+    Some(Span::new(template, first.range.start..last.range.end))
+}
+
+/// The node as a whole: of a test its declaration, else the first line of its file that says something.
+fn whole(node: &Node, own: bool) -> Option<Label> {
+    if let Some(span) = node.test.as_ref().and(node.patch_span.clone()) {
+        let text = "this test".to_owned();
+        return Some(Label { span, text });
+    }
+    let lines = node.file.text.lines();
+    let (index, _) = lines
+        .enumerate()
+        .find(|(_, line)| !line.trim().is_empty())?;
+    let text = match own {
+        true => "the SQL of this file",
+        false => "while this file's node was built",
     };
-    let Some(inside) = offset.checked_sub(start).filter(|at| *at <= compiled.len()) else {
-        return;
-    };
-    let Some(lines) = template_lines(compiled, inside, &template.text) else {
-        return;
-    };
-    let span = if lines.start() == lines.end() {
-        narrow(template, *lines.start(), compiled, inside)
-    } else {
-        let first = Span::line(template, *lines.start());
-        let last = Span::line(template, *lines.end());
-        Span::new(template, first.range.start..last.range.end)
-    };
-    let label = crate::diagnostic::Label {
-        span,
-        text: "the database points here".to_owned(),
-    };
-    diagnostic.labels.insert(0, label);
+    Some(Label {
+        span: Span::line(&node.file, index + 1),
+        text: text.to_owned(),
+    })
+}
+
+fn shortened(sql: &str) -> String {
+    let sql = sql.trim();
+    let mut end = sql.len().min(MOST_SHOWN);
+    while !sql.is_char_boundary(end) {
+        end -= 1;
+    }
+    match end == sql.len() {
+        true => sql.to_owned(),
+        false => format!("{} ...", &sql[..end]),
+    }
 }
 
 /// Finds the lines of the template, counted from 1, that wrote the compiled line around an offset.
@@ -108,10 +175,8 @@ fn pair_lines(written: &[&str], source: &[&str]) -> Vec<(usize, usize)> {
 fn narrow(template: &Arc<SourceFile>, line: usize, compiled: &str, offset: usize) -> Span {
     let whole = Span::line(template, line);
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let word: String = compiled[offset..]
-        .chars()
-        .take_while(|c| is_word(*c))
-        .collect();
+    let rest = compiled.get(offset..).unwrap_or_default();
+    let word: String = rest.chars().take_while(|c| is_word(*c)).collect();
     let text = &template.text[whole.range.clone()];
     let mut matches = text.match_indices(word.as_str());
     match (matches.next(), matches.next()) {

@@ -32,9 +32,7 @@ pub fn run_node(
     let mut result = empty_result(&facts, thread);
     session.begin_node(project, Some(node));
     if let Err(mut diagnostic) = turn(project, session, node, work, &mut result) {
-        if let Some(compiled) = &result.compiled_code {
-            locate::place(&mut diagnostic, &node.file, compiled);
-        }
+        locate::place(&mut diagnostic, node, result.compiled_code.as_deref());
         result.status = NodeStatus::Error;
         result.message = Some(diagnostic.message.clone());
         result.diagnostic = Some(Arc::new(*diagnostic));

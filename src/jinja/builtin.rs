@@ -12,6 +12,14 @@ use crate::source::SourceFile;
 
 static FILES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/src/builtin");
 
+/// What the paths of built-in files begin with.
+const FOLDER: &str = "<builtin>/";
+
+/// Tells whether a file is one of the binary's own, which users cannot edit.
+pub fn is_builtin(file: &SourceFile) -> bool {
+    file.path.starts_with(FOLDER)
+}
+
 /// The package of the macros that every dialect has.
 pub const PACKAGE: &str = "dbt";
 
@@ -43,7 +51,7 @@ fn folder(name: &str, package: Arc<str>) -> Vec<MacroFile> {
             let path = file.path().to_str()?.replace('\\', "/");
             Some(MacroFile {
                 package: Arc::clone(&package),
-                file: SourceFile::inline(format!("<builtin>/{path}"), file.contents_utf8()?),
+                file: SourceFile::inline(format!("{FOLDER}{path}"), file.contents_utf8()?),
             })
         })
         .collect();

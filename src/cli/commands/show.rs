@@ -93,7 +93,7 @@ fn rows_of(
 ) -> Result<Table, Box<Diagnostic>> {
     let sql = compile_one(parsed, shared, node)?;
     preview(parsed, shared, &sql, limit).map_err(|mut diagnostic| {
-        crate::executor::locate::place(&mut diagnostic, &node.file, &sql);
+        crate::executor::locate::place(&mut diagnostic, node, Some(&sql));
         diagnostic
     })
 }

@@ -12,6 +12,9 @@ use minijinja::{Error, ErrorKind, Value};
 use crate::diagnostic::{Code, Diagnostic, Label, nearest};
 use crate::source::{SourceFile, Span};
 
+/// What the note begins with that names the built-in macros on an error's way.
+pub const RAISED_INSIDE: &str = "raised inside built-in macros";
+
 /// How many places a diagnostic shows.
 const MAX_LABELS: usize = 12;
 
@@ -185,10 +188,9 @@ impl Fault {
         diagnostic.labels = labels;
         if !through.is_empty() {
             through.truncate(MAX_LABELS);
-            diagnostic.notes.push(format!(
-                "raised inside built-in macros: {}",
-                through.join(", ")
-            ));
+            diagnostic
+                .notes
+                .push(format!("{RAISED_INSIDE}: {}", through.join(", ")));
         }
         Box::new(diagnostic)
     }

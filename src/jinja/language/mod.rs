@@ -49,7 +49,7 @@ use indexmap::IndexMap;
 use minijinja::Value;
 
 pub use engine::{Engine, SnapshotBlock, Template};
-pub use fault::{raise, raise_return};
+pub use fault::{RAISED_INSIDE, raise, raise_return};
 pub use filters::{KeyOrder, json_dumps};
 pub use format::{py_repr, py_str};
 pub use frame::{call_span, current_package, dispatch, engine_of, lookup, scope_of};
