@@ -34,9 +34,33 @@ impl Redactor {
         let mut secrets: Vec<String> = secrets
             .into_iter()
             .filter(|secret| !secret.is_empty())
+            // Also as JSON writes them, such as inside `--vars`.
+            .flat_map(|secret| {
+                let quoted = Json::from(secret.as_str()).to_string();
+                [quoted[1..quoted.len() - 1].to_owned(), secret]
+            })
             .collect();
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        secrets.dedup();
         Redactor { secrets }
+    }
+
+    /// Takes further secrets along.
+    pub fn extend(&mut self, more: &Redactor) {
+        let all = self.secrets.iter().chain(&more.secrets).cloned();
+        *self = Redactor::of(all);
+    }
+
+    /// Tells whether there is nothing to mask.
+    pub fn is_empty(&self) -> bool {
+        self.secrets.is_empty()
+    }
+
+    /// The same for the text between escapes of a JSON document, where it masks a secret's parts.
+    pub fn for_json_fragments(&self) -> Redactor {
+        let escaped = |c: char| matches!(c, '"' | '\\') || c.is_control();
+        let parts = self.secrets.iter().flat_map(|secret| secret.split(escaped));
+        Redactor::of(parts.map(str::to_owned))
     }
 
     /// Masks the secrets in a text.
@@ -70,7 +94,7 @@ impl Redactor {
 
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Redactor({} secrets)", self.secrets.len())
+        write!(f, "Redactor({} texts)", self.secrets.len())
     }
 }
 
@@ -104,6 +128,6 @@ mod tests {
 
     #[test]
     fn debug_does_not_show_them() {
-        assert_eq!(format!("{:?}", redactor()), "Redactor(2 secrets)");
+        assert_eq!(format!("{:?}", redactor()), "Redactor(2 texts)");
     }
 }

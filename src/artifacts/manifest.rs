@@ -8,9 +8,8 @@ use md5::{Digest, Md5};
 use rustc_hash::FxHashMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::Invocation;
+use super::{Invocation, write_document};
 use crate::dialect::Dialect;
-use crate::files::write_atomic;
 use crate::manifest::json::{CompiledNode, IdsShape, Shapes};
 use crate::manifest::{Manifest, UniqueId};
 use crate::relation::Quoting;
@@ -38,7 +37,7 @@ pub struct ManifestDocument<'a> {
 /// # Errors
 /// Whatever the file system says.
 pub fn write_manifest(path: &Path, document: &ManifestDocument<'_>) -> io::Result<()> {
-    write_atomic(path, |writer| Ok(serde_json::to_writer(writer, document)?))
+    write_document(path, &document.invocation.redactor, document)
 }
 
 impl Serialize for ManifestDocument<'_> {
@@ -353,6 +352,7 @@ mod tests {
         let at = "2026-01-02T03:04:05Z".parse().expect("an instant");
         let document = ManifestDocument {
             invocation: Invocation {
+                redactor: crate::secrets::Redactor::default(),
                 id: "00000000-0000-0000-0000-000000000000",
                 started_at: at,
                 generated_at: at,

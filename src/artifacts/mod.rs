@@ -8,9 +8,15 @@ mod manifest;
 mod run_results;
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::ser::Formatter;
+
+use crate::files::write_atomic;
+use crate::secrets::Redactor;
 
 pub use manifest::{ManifestDocument, write_manifest};
 pub use run_results::write_run_results;
@@ -24,6 +30,8 @@ const CUSTOM_ENV: &str = "DBT_ENV_CUSTOM_ENV_";
 /// What every artifact says of the command that wrote it.
 #[derive(Clone, Debug)]
 pub struct Invocation<'a> {
+    /// What must not be shown.
+    pub redactor: Redactor,
     /// `invocation_id`.
     pub id: &'a str,
     /// When the command started.
@@ -43,6 +51,31 @@ impl Invocation<'_> {
         map.serialize_entry("invocation_id", self.id)?;
         map.serialize_entry("invocation_started_at", &instant(self.started_at))?;
         map.serialize_entry("env", &CustomEnv(self.environment))
+    }
+}
+
+/// Writes a document as JSON on one line, with secrets masked in its texts.
+fn write_document(path: &Path, redactor: &Redactor, document: &impl Serialize) -> io::Result<()> {
+    write_atomic(path, |writer| {
+        if redactor.is_empty() {
+            return Ok(serde_json::to_writer(writer, document)?);
+        }
+        let masked = Masked(redactor.for_json_fragments());
+        let mut serializer = serde_json::Serializer::with_formatter(writer, masked);
+        Ok(document.serialize(&mut serializer)?)
+    })
+}
+
+/// Compact JSON whose texts are masked on their way out.
+struct Masked(Redactor);
+
+impl Formatter for Masked {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        writer.write_all(self.0.text(fragment).as_bytes())
     }
 }
 

@@ -10,9 +10,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value as Json};
 
-use super::{Invocation, instant};
+use super::{Invocation, instant, write_document};
 use crate::executor::event::{NodeResult, NodeStatus};
-use crate::files::write_atomic;
 use crate::manifest::ResourceType;
 
 const SCHEMA: &str = "https://schemas.getdbt.com/dbt/run-results/v6.json";
@@ -34,7 +33,7 @@ pub fn write_run_results(
         elapsed_time: elapsed.as_secs_f64(),
         args,
     };
-    write_atomic(path, |writer| Ok(serde_json::to_writer(writer, &document)?))
+    write_document(path, &invocation.redactor, &document)
 }
 
 #[derive(Serialize)]
@@ -191,6 +190,7 @@ mod tests {
         let environment = BTreeMap::new();
         let at = "2026-01-02T03:04:05Z".parse().expect("an instant");
         let invocation = Invocation {
+            redactor: crate::secrets::Redactor::default(),
             id: "00000000-0000-0000-0000-000000000000",
             started_at: at,
             generated_at: at,

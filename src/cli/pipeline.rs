@@ -27,6 +27,7 @@ use crate::loader;
 use crate::manifest::json::CompiledNode;
 use crate::manifest::{self, Manifest, ResourceType, UniqueId};
 use crate::relation::Quoting;
+use crate::secrets::Redactor;
 use crate::selector::{self, IndirectSelection, Request};
 
 /// A project's own files, its profile among them, before anything below them is read.
@@ -66,7 +67,11 @@ pub struct TemplateFlags {
 ///
 /// # Errors
 /// Everything that is wrong with the two.
-pub fn open(settings: &Settings, flags: TemplateFlags) -> Result<Opened, Vec<Diagnostic>> {
+pub fn open(
+    settings: &Settings,
+    flags: TemplateFlags,
+    report: &dyn Fn(Event),
+) -> Result<Opened, Vec<Diagnostic>> {
     // The profile's name stands in the project's file, whose other values may read `target`: so the
     // file is read twice, first for the name alone.
     let unknown = Arc::new(facts(settings, None, flags, Map::new()));
@@ -78,6 +83,7 @@ pub fn open(settings: &Settings, flags: TemplateFlags) -> Result<Opened, Vec<Dia
     let target = profile::read(&named, &settings.profile, &|text, span| {
         render.native(text, span)
     })?;
+    report(Event::Secrets(profile::secrets(&target)));
     let known = Arc::new(facts(settings, Some((&named, &target)), flags, Map::new()));
     let (project, diagnostics) = read_project(settings, &known);
     let (errors, mut warnings): (Vec<_>, Vec<_>) =
@@ -206,7 +212,7 @@ pub fn parse(
     flags: TemplateFlags,
     report: &dyn Fn(Event),
 ) -> Result<Parsed, Vec<Diagnostic>> {
-    let opened = open(settings, flags)?;
+    let opened = open(settings, flags, report)?;
     let log_path = settings
         .log_path
         .as_ref()
@@ -437,7 +443,10 @@ pub fn write_run_results(
 
 impl Parsed {
     fn artifact_facts<'a>(&'a self, settings: &'a Settings) -> artifacts::Invocation<'a> {
+        let mut redactor = Redactor::new(&settings.environment);
+        redactor.extend(&profile::secrets(&self.target));
         artifacts::Invocation {
+            redactor,
             id: &settings.invocation_id,
             started_at: self.project.facts.run_started_at.timestamp(),
             generated_at: jiff::Timestamp::now(),

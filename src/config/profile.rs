@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::dialect::{self, Dialect};
+use crate::secrets::Redactor;
 use crate::source::{SourceFile, Span};
 use crate::yaml::{self, Yaml, YamlValue};
 
@@ -117,6 +118,39 @@ fn without_secrets(mut error: Diagnostic) -> Diagnostic {
         ));
     }
     error
+}
+
+/// The secrets of a target's profile, for masking.
+///
+/// One that equals a field which is no secret (a user `postgres` with the password `postgres`) hides
+/// nothing, and masking it would make every text unreadable; so would one of a few letters.
+pub fn secrets(target: &Target) -> Redactor {
+    const FEWEST: usize = 4;
+    let (mut secrets, mut known) = (Vec::new(), Vec::new());
+    for (key, value) in &target.fields {
+        sort_out(value, is_secret(key), &mut secrets, &mut known);
+    }
+    secrets.retain(|secret| secret.len() >= FEWEST && !known.contains(secret));
+    Redactor::of(secrets)
+}
+
+fn sort_out(value: &Json, secret: bool, secrets: &mut Vec<String>, known: &mut Vec<String>) {
+    match value {
+        Json::Object(fields) => {
+            for (key, value) in fields {
+                sort_out(value, secret || is_secret(key), secrets, known);
+            }
+        }
+        Json::Array(items) => {
+            for item in items {
+                sort_out(item, secret, secrets, known);
+            }
+        }
+        scalar => {
+            let into = if secret { secrets } else { known };
+            into.extend(scalar_text(scalar));
+        }
+    }
 }
 
 /// What templates see as `target`: the public fields, never a password.

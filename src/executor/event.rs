@@ -9,6 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::dialect::Dialect;
 use crate::jinja::port::TemplateMessage;
 use crate::manifest::{Node, ResourceType, UniqueId};
+use crate::secrets::Redactor;
 
 /// One event of a command.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub enum Event {
     },
     /// Where the log file lies, once the project has said it; until then its lines wait.
     LogFile(PathBuf),
+    /// What must be masked from now on, such as the profile's password.
+    Secrets(Redactor),
     /// The project was parsed.
     Found {
         /// How many of each kind, in words, such as `5 models, 1 seed`.

@@ -13,7 +13,9 @@ use crate::executor::event::{self, Event};
 /// # Errors
 /// A folder that must not be removed, or cannot be.
 pub fn clean(invocation: &Invocation, args: CleanArgs) -> CommandResult {
-    let opened = pipeline::open(&invocation.settings, TemplateFlags::default())?;
+    let opened = pipeline::open(&invocation.settings, TemplateFlags::default(), &|event| {
+        invocation.report(event);
+    })?;
     let paths = &opened.project.paths;
     let root = normal(&opened.project.root);
     let mut sources: Vec<PathBuf> = [&paths.models, &paths.seeds, &paths.tests, &paths.macros]

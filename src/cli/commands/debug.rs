@@ -41,7 +41,9 @@ pub fn debug(invocation: &Invocation, args: DebugArgs) -> CommandResult {
             std::env::consts::ARCH
         ));
     }
-    let mut opened = pipeline::open(settings, TemplateFlags::default())?;
+    let mut opened = pipeline::open(settings, TemplateFlags::default(), &|event| {
+        invocation.report(event);
+    })?;
     if !args.connection {
         describe(&opened, &say);
     }

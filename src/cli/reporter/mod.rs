@@ -231,6 +231,7 @@ impl Reporter {
         self.console.after(event);
         match event {
             Event::LogFile(path) => self.open_file(Some(path)),
+            Event::Secrets(more) => self.redactor.extend(more),
             Event::CommandFinished { .. } => self.finish(),
             Event::NodeFinished { .. } => {
                 if let File::Open(file) = &mut self.file {

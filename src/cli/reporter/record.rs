@@ -136,7 +136,7 @@ impl Words {
                     ),
                 ]
             }
-            Event::LogFile(_) => Vec::new(),
+            Event::LogFile(_) | Event::Secrets(_) => Vec::new(),
             Event::Found { stats } => vec![Record::new(
                 ("FoundStats", "W006"),
                 Level::Info,
