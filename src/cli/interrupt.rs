@@ -3,8 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use crate::executor::run::Message;
+use crate::executor::session::SessionShared;
+
+/// How often the statements in flight are cancelled again, for one may just have started.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Tells whether the user interrupted the run.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +23,10 @@ impl Watch {
 }
 
 /// Starts to watch for Ctrl-C and for the system's request to end; both reach the run loop.
-pub fn watch(outbox: Sender<Message>) -> Watch {
+///
+/// The statements in flight are cancelled from here, for the loop may itself be waiting for one: a
+/// look at a schema, or a hook.
+pub fn watch(outbox: Sender<Message>, shared: Arc<SessionShared>) -> Watch {
     let watch = Watch::default();
     let seen = watch.clone();
     // Without a watcher, Ctrl-C ends the process at once, which loses nothing that was committed.
@@ -37,6 +45,14 @@ pub fn watch(outbox: Sender<Message>) -> Watch {
                 if outbox.send(Message::Interrupt).is_err() {
                     return;
                 }
+                let _ = std::thread::Builder::new()
+                    .name("cancelling".to_owned())
+                    .spawn(move || {
+                        loop {
+                            std::thread::sleep(AGAIN);
+                            shared.cancel_all();
+                        }
+                    });
                 signal().await;
                 std::process::exit(1);
             });

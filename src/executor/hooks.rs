@@ -112,6 +112,8 @@ fn run_hook(
     let mut result = empty_result(&facts, "MainThread");
     session.begin_node(project, Some(node));
     let outcome = send(project, session, node, extra);
+    // As after a node: what is still open belongs to nobody.
+    let _ = session.rollback();
     result.execute = Some((started.1, SystemTime::now()));
     result.elapsed = started.0.elapsed();
     match outcome {

@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::event::{Event, NodeFacts, NodeResult, NodeStatus};
@@ -48,6 +48,9 @@ pub struct RunOptions {
     pub on_failure: OnFailure,
 }
 
+/// Why steps are skipped after Ctrl-C.
+const INTERRUPTED: &str = "the run was interrupted";
+
 /// What happens to the rest of a run after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
@@ -78,10 +81,19 @@ pub fn run(
         .collect();
     let master = new_session(shared)?;
     let builds = !matches!(options.work, Work::Compile);
-    if builds && !nodes.is_empty() {
-        master.connect()?;
-        schemas::prepare(project, &master, plan.steps.iter().map(|step| &step.node))?;
-    }
+    let prepared = if builds && !nodes.is_empty() {
+        let steps = plan.steps.iter().map(|step| &step.node);
+        master
+            .connect()
+            .and_then(|()| schemas::prepare(project, &master, steps))
+    } else {
+        Ok(())
+    };
+    let interrupted = match prepared {
+        Err(failure) if failure.code != Code::Cancelled => return Err(failure),
+        Err(_) => true,
+        Ok(()) => false,
+    };
     let with_hooks = matches!(
         options.work,
         Work::Run | Work::Seed | Work::Build | Work::Test
@@ -96,13 +108,13 @@ pub fn run(
             .collect(),
         readers: readers(plan),
         missing: plan.steps.iter().map(|step| step.after.len()).collect(),
-        ready: BinaryHeap::new(),
+        ready: roots(plan),
         ended: vec![false; nodes.len()],
         results: Vec::new(),
         started: 0,
         running: 0,
         stopping: None,
-        interrupted: false,
+        interrupted,
         on_failure: options.on_failure,
     };
     let selected: Vec<_> = plan.steps.iter().map(|step| step.node.clone()).collect();
@@ -115,14 +127,21 @@ pub fn run(
         total: nodes.len(),
         threads: options.threads,
     });
-    let start_failed = with_hooks
-        && hooks::run_start(project, &master, &selected, &mut loop_state.results).is_err();
-    if start_failed {
-        loop_state.stop("`on-run-start` failed");
+    if loop_state.interrupted {
+        shared.send(Event::Cancelling);
+        loop_state.stop(INTERRUPTED);
     } else {
-        loop_state.drive(options, outbox, inbox)?;
+        let start_failed = with_hooks
+            && hooks::run_start(project, &master, &selected, &mut loop_state.results).is_err();
+        if start_failed && skips_after_failed_start(project) {
+            loop_state.stop("`on-run-start` failed");
+        }
+        loop_state.drive(options, outbox, &inbox)?;
     }
-    if with_hooks && loop_state.stopping.is_none() {
+    loop_state.interrupted |= inbox.try_recv().is_ok();
+    if with_hooks && !loop_state.interrupted {
+        // What `--fail-fast` stopped has ended by now.
+        shared.resume();
         let schemas = schemas::schemas_of(project, selected.iter());
         hooks::run_end(
             project,
@@ -132,6 +151,7 @@ pub fn run(
             &mut loop_state.results,
         );
     }
+    loop_state.interrupted |= inbox.try_recv().is_ok();
     let results = std::mem::take(&mut loop_state.results);
     shared.send(Event::RunFinished {
         results: results.clone(),
@@ -148,6 +168,21 @@ fn new_session(shared: &Arc<SessionShared>) -> Result<Arc<Session>, Box<Diagnost
             let message = format!("cannot start a session: {error}");
             Box::new(Diagnostic::error(Code::Io, message))
         })
+}
+
+/// dbt's flag `skip_nodes_if_on_run_start_fails`; without it the nodes run all the same.
+fn skips_after_failed_start(project: &Project) -> bool {
+    let flag = project.facts.flags.get("SKIP_NODES_IF_ON_RUN_START_FAILS");
+    flag.and_then(serde_json::Value::as_bool).unwrap_or(false)
+}
+
+/// The steps that wait for none.
+fn roots(plan: &Plan) -> BinaryHeap<Reverse<usize>> {
+    let steps = plan.steps.iter().enumerate();
+    steps
+        .filter(|(_, step)| step.after.is_empty())
+        .map(|(index, _)| Reverse(index))
+        .collect()
 }
 
 /// For each step, the steps that wait for it.
@@ -183,18 +218,14 @@ impl Loop<'_> {
         &mut self,
         options: RunOptions,
         outbox: Sender<Message>,
-        inbox: Receiver<Message>,
+        inbox: &Receiver<Message>,
     ) -> Result<(), Box<Diagnostic>> {
-        for (index, &missing) in self.missing.iter().enumerate() {
-            if missing == 0 {
-                self.ready.push(Reverse(index));
-            }
-        }
         let workers = options.threads.clamp(1, self.nodes.len().max(1));
         std::thread::scope(|threads| {
             let mut desks: Vec<Sender<(usize, usize)>> = Vec::new();
             for worker in 0..workers {
-                let session = new_session(self.shared)?;
+                let shared = self.shared;
+                let mut session = new_session(shared)?;
                 let (desk, tasks) = channel();
                 desks.push(desk);
                 let (project, nodes) = (self.project, self.nodes);
@@ -215,8 +246,13 @@ impl Loop<'_> {
                             let fact = Arc::clone(&fact);
                             run_node(project, &session, &nodes[step], fact, options.work, &thread)
                         };
-                        let result = catch_unwind(AssertUnwindSafe(work))
-                            .unwrap_or_else(|_| broken(&fact, &thread));
+                        let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+                            // Nobody knows in what state the session was left.
+                            if let Ok(fresh) = new_session(shared) {
+                                session = fresh;
+                            }
+                            broken(&fact, &thread)
+                        });
                         let _ = events.send(Event::NodeFinished {
                             result: Arc::new(result.clone()),
                             index,
@@ -242,7 +278,7 @@ impl Loop<'_> {
                     })?;
             }
             drop(outbox);
-            self.serve(&desks, &inbox);
+            self.serve(&desks, inbox);
             Ok(())
         })
     }
@@ -251,6 +287,9 @@ impl Loop<'_> {
     fn serve(&mut self, desks: &[Sender<(usize, usize)>], inbox: &Receiver<Message>) {
         let mut free: Vec<usize> = (0..desks.len()).rev().collect();
         loop {
+            while let Ok(message) = inbox.try_recv() {
+                self.take(message, &mut free);
+            }
             while self.stopping.is_none()
                 && let Some(&worker) = free.last()
                 && let Some(Reverse(step)) = self.ready.pop()
@@ -265,24 +304,36 @@ impl Loop<'_> {
             if self.running == 0 {
                 return;
             }
-            match inbox.recv() {
-                Ok(Message::Ended {
-                    worker,
-                    step,
-                    result,
-                }) => {
-                    free.push(worker);
-                    self.running -= 1;
-                    self.end(step, *result);
-                }
-                Ok(Message::Interrupt) => {
-                    self.interrupted = true;
-                    self.shared.send(Event::Cancelling);
-                    self.stop("the run was interrupted");
-                    self.shared.cancel_all();
-                }
+            // A statement that was just starting escapes a cancellation, so it is asked again.
+            let patience = match self.shared.is_stopping() {
+                true => Duration::from_millis(200),
+                false => Duration::MAX,
+            };
+            match inbox.recv_timeout(patience) {
+                Ok(message) => self.take(message, &mut free),
+                Err(RecvTimeoutError::Timeout) => self.shared.cancel_all(),
                 // Every worker holds an end of the channel while it works.
-                Err(_) => return,
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message, free: &mut Vec<usize>) {
+        match message {
+            Message::Ended {
+                worker,
+                step,
+                result,
+            } => {
+                free.push(worker);
+                self.running -= 1;
+                self.end(step, *result);
+            }
+            Message::Interrupt => {
+                self.interrupted = true;
+                self.shared.send(Event::Cancelling);
+                self.stop(INTERRUPTED);
+                self.shared.cancel_all();
             }
         }
     }

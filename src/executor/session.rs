@@ -5,6 +5,7 @@
 //! session follows the transaction's state, reports each statement, and turns the driver's errors
 //! into diagnostics.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -34,6 +35,8 @@ pub struct SessionShared {
     pub events: Sender<Event>,
     /// What stops the sessions' statements, by session.
     pub cancellers: Mutex<Vec<Arc<dyn Canceller>>>,
+    /// Whether sessions start no further statement, but for the rollback of what is open.
+    pub stopping: AtomicBool,
 }
 
 impl SessionShared {
@@ -42,8 +45,11 @@ impl SessionShared {
         let _ = self.events.send(event);
     }
 
-    /// Stops whatever the sessions run.
+    /// Stops whatever the sessions run, and lets them start nothing more until [`Self::resume`].
+    ///
+    /// A statement that was about to start may escape it, so who waits for the end asks again.
     pub fn cancel_all(&self) {
+        self.stopping.store(true, Ordering::Release);
         let cancellers = self
             .cancellers
             .lock()
@@ -58,6 +64,25 @@ impl SessionShared {
         for canceller in cancellers {
             runtime.block_on(canceller.cancel());
         }
+    }
+
+    /// Lets sessions start statements again.
+    pub fn resume(&self) {
+        self.stopping.store(false, Ordering::Release);
+    }
+
+    /// Tells whether [`Self::cancel_all`] was called last.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Refuses a new statement while the run is being stopped.
+    fn permit(&self) -> Result<(), QueryFailure> {
+        if self.is_stopping() {
+            let message = "the run was stopped before this statement";
+            return Err(Box::new(Diagnostic::error(Code::Cancelled, message)));
+        }
+        Ok(())
     }
 }
 
@@ -145,6 +170,12 @@ impl State {
         sql: &str,
         fetch: Fetch,
     ) -> Result<QueryOutcome, QueryFailure> {
+        if sql != "rollback"
+            && let Err(stopped) = shared.permit()
+        {
+            self.roll_back();
+            return Err(stopped);
+        }
         self.connected(shared)?;
         let connection = self
             .connection

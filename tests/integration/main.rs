@@ -7,6 +7,8 @@ mod compiled_sql;
 mod floors;
 mod materializations;
 mod postgres;
+mod run_loop;
+mod secrets;
 mod support;
 mod warehouse;
 mod warehouse_data;

@@ -60,7 +60,7 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
         .threads(args.work.threads)
         .map_err(|wrong| vec![*wrong])?;
     let (outbox, inbox) = channel();
-    let watch = interrupt::watch(outbox.clone());
+    let watch = interrupt::watch(outbox.clone(), Arc::clone(&shared));
     let options = RunOptions {
         work: Work::Compile,
         threads: threads.unwrap_or(parsed.target.threads),

@@ -10,6 +10,7 @@ pub mod run_operation;
 pub mod show;
 pub mod work;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
@@ -89,6 +90,7 @@ impl Invocation {
             cache: Arc::new(cache),
             events: self.events.clone(),
             cancellers: Mutex::default(),
+            stopping: AtomicBool::new(false),
         })
     }
 }

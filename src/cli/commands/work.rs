@@ -166,7 +166,7 @@ fn run_selected(
     let plan = plan(&parsed.project.manifest, &parsed.graph, &selected, job.work);
     let shared = invocation.sessions(parsed)?;
     let (outbox, inbox) = channel();
-    let watch = interrupt::watch(outbox.clone());
+    let watch = interrupt::watch(outbox.clone(), Arc::clone(&shared));
     let options = RunOptions {
         work: job.work,
         threads: threads.unwrap_or(parsed.target.threads),

@@ -1,0 +1,136 @@
+//! How a run goes on, stops and ends: hooks, `--fail-fast`, failures inside a transaction.
+
+use crate::support::sandbox::{Ran, Sandbox};
+
+const SLOW: &str = "\
+-- file: models/slow.sql
+{{ config(materialized='table') }}
+select count(*) as n from range(100000000) as a, range(100000) as b where a.range % 7 = b.range % 3
+";
+
+fn project(config: &str, files: &str) -> Sandbox {
+    Sandbox::new(&format!(
+        "# file: dbt_project.yml\nname: shop\n{config}{files}"
+    ))
+}
+
+/// The results in `run_results.json`, as `name status`, sorted.
+fn statuses(sandbox: &Sandbox) -> Vec<String> {
+    let text = sandbox.read("target/run_results.json");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let mut found: Vec<String> = json["results"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|result| {
+            let id = result["unique_id"].as_str().expect("an id");
+            let name = id.rsplit('.').next().expect("a name");
+            format!("{name} {}", result["status"].as_str().expect("a status"))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_hook_that_fails_at_the_start_fails_the_run_and_skips_what_it_is_told_to() {
+    let files = "-- file: models/a.sql\nselect 1 as id\n-- file: models/b.sql\nselect * from {{ ref('a') }}\n";
+    let hook =
+        "on-run-start: ['select wrong']\non-run-end: ['create table ended as select 1 as id']\n";
+    let sandbox = project(hook, files);
+    sandbox.run(&["run"]).expect(1);
+    assert_eq!(
+        statuses(&sandbox),
+        [
+            "a success",
+            "b success",
+            "shop-on-run-end-0 success",
+            "shop-on-run-start-0 error",
+        ]
+    );
+    let told = format!("{hook}flags: {{skip_nodes_if_on_run_start_fails: true}}\n");
+    let sandbox = project(&told, files);
+    sandbox.run(&["run"]).expect(1);
+    assert_eq!(
+        statuses(&sandbox),
+        [
+            "a skipped",
+            "b skipped",
+            "shop-on-run-end-0 success",
+            "shop-on-run-start-0 error",
+        ]
+    );
+}
+
+#[test]
+fn fail_fast_stops_what_runs_skips_the_rest_and_still_ends_with_the_hooks() {
+    let sandbox = project(
+        "on-run-end: ['create table ended as select 1 as id']\n",
+        &format!(
+            "{SLOW}-- file: models/bad.sql\nselect no_such_column\n-- file: models/after.sql\nselect * from {{{{ ref('slow') }}}}\n"
+        ),
+    );
+    let started = std::time::Instant::now();
+    let ran: Ran = sandbox.run(&["run", "--fail-fast", "--threads", "2"]);
+    let ran = ran.expect(1);
+    assert!(started.elapsed().as_secs() < 30, "{}", ran.stdout);
+    assert_eq!(
+        statuses(&sandbox),
+        [
+            "after skipped",
+            "bad error",
+            "shop-on-run-end-0 success",
+            "slow error",
+        ]
+    );
+    assert_eq!(sandbox.rows("select id from ended", &[]).len(), 1);
+}
+
+#[test]
+fn a_failure_inside_a_transaction_leaves_the_old_rows_and_a_session_that_works() {
+    let sandbox = project(
+        "",
+        "\
+-- file: models/a.sql
+{{ config(materialized='incremental', unique_key='id', post_hook=\"{{ 'select wrong' if var('fail', false) else '' }}\") }}
+select 1 as id, {{ var('n', 1) }} as n
+-- file: models/b.sql
+{{ config(materialized='table') }}
+select {{ var('n', 1) }} as n
+",
+    );
+    sandbox.run(&["run"]).expect(0);
+    let ran = sandbox.run(&["run", "--threads", "1", "--vars", "{n: 2, fail: true}"]);
+    ran.expect(1);
+    assert_eq!(statuses(&sandbox), ["a error", "b success"]);
+    let rows = sandbox.rows("select a.n as a, b.n as b from a, b", &[]);
+    assert_eq!(rows, [serde_json::json!({"a": 1, "b": 2})]);
+}
+
+/// The loop itself waits for the hook, so the interrupt must reach the statement past it.
+#[test]
+fn an_interrupt_reaches_a_hook() {
+    let sandbox = project(
+        "on-run-start: ['create table n as select count(*) as n from range(100000000) as a, range(100000) as b where a.range % 7 = b.range % 3']\n",
+        "-- file: models/a.sql\nselect 1 as id\n",
+    );
+    let mut command = sandbox.command(&["run"]);
+    let child = command
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let id = child.id().to_string();
+    let killed = std::process::Command::new("kill")
+        .args(["-INT", &id])
+        .status();
+    assert!(killed.expect("kill").success());
+    let started = std::time::Instant::now();
+    let output = child.wait_with_output().expect("it ends");
+    assert!(started.elapsed().as_secs() < 20, "it went on");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        statuses(&sandbox),
+        ["a skipped", "shop-on-run-start-0 error"]
+    );
+}
