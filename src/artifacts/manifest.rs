@@ -270,6 +270,7 @@ mod tests {
             attached_to: Some("model.shop.orders".into()),
             column: Some("id".to_owned()),
             file_key: Some("models.orders".to_owned()),
+            stores_failures: false,
         });
         test
     }

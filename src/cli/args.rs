@@ -165,8 +165,13 @@ pub struct TypeArgs {
 #[derive(Clone, Debug, Default, Args)]
 pub struct WorkArgs {
     /// How many nodes at once, instead of the profile's [env: DBT_THREADS]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = above_zero)]
     pub threads: Option<usize>,
+}
+
+fn above_zero(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "it must be a number above zero".to_owned())
 }
 
 /// `--full-refresh`.

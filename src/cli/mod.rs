@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(wrong) => {
             for diagnostic in &wrong {
-                eprintln!("Error: {diagnostic}");
+                eprintln!("{diagnostic}");
             }
             return ExitCode::from(2);
         }

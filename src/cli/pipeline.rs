@@ -30,6 +30,10 @@ use crate::relation::Quoting;
 use crate::secrets::Redactor;
 use crate::selector::{self, IndirectSelection, Request};
 
+/// Said to those who have named no profile.
+const EMBEDDED: &str =
+    "The project names no profile: it is built in the embedded database, a file in .daygrain/";
+
 /// A project's own files, its profile among them, before anything below them is read.
 pub struct Opened {
     /// `dbt_project.yml`.
@@ -86,18 +90,12 @@ pub fn open(
     report(Event::Secrets(profile::secrets(&target)));
     let known = Arc::new(facts(settings, Some((&named, &target)), flags, Map::new()));
     let (project, diagnostics) = read_project(settings, &known);
-    let (errors, mut warnings): (Vec<_>, Vec<_>) =
+    let (errors, warnings): (Vec<_>, Vec<_>) =
         diagnostics.into_iter().partition(Diagnostic::is_error);
     let project = match project {
         Some(project) if errors.is_empty() => project,
         _ => return Err(errors),
     };
-    if target.span.is_none() {
-        let message = "the project names no profile, so it is built in the embedded database";
-        warnings.push(Diagnostic::warning(Code::MissingProfile, message).help(
-            "its file lies in `.daygrain`; to build elsewhere, name a `profile` in dbt_project.yml",
-        ));
-    }
     let facts = facts(
         settings,
         Some((&project, &target)),
@@ -226,6 +224,9 @@ pub fn parse(
         facts,
         mut warnings,
     } = opened;
+    if target.span.is_none() {
+        report(Event::Note(EMBEDDED.to_owned()));
+    }
     let project_root = root.root.clone();
     let target_path =
         project_root.join(settings.target_path.as_ref().unwrap_or(&root.paths.target));
@@ -483,10 +484,7 @@ pub fn select(
     kinds: &[ResourceType],
     report: &dyn Fn(Event),
 ) -> Result<BTreeSet<UniqueId>, Vec<Diagnostic>> {
-    let indirect = match settings
-        .indirect(args.indirect_selection)
-        .map_err(|wrong| vec![*wrong])?
-    {
+    let indirect = match settings.indirect(args.indirect_selection) {
         Indirect::Eager => IndirectSelection::Eager,
         Indirect::Cautious => IndirectSelection::Cautious,
         Indirect::Buildable => IndirectSelection::Buildable,

@@ -1,7 +1,7 @@
 //! What the command line, the environment and the project's `flags` ask for, as one value.
 //!
-//! The command line wins over `DBT_*` variables, these over `flags` of `dbt_project.yml`. The
-//! environment is read once, here at the top, and handed down.
+//! The command line wins over `DBT_*` variables, these over `flags` of `dbt_project.yml`. Both are
+//! read once, here at the top, and handed down.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -52,6 +52,14 @@ pub struct Settings {
     pub warn_error: bool,
     /// Whether artifacts are written.
     pub write_json: bool,
+    /// Build from nothing, where the environment says so.
+    full_refresh: Option<bool>,
+    /// Keep the rows that fail tests, where the environment says so.
+    store_failures: Option<bool>,
+    /// Which tests come along, where the command line does not say it.
+    indirect: Option<Indirect>,
+    /// How many nodes at once, where the command line does not say it.
+    threads: Option<usize>,
     /// The environment as it was at the start.
     pub environment: BTreeMap<String, String>,
     /// The id of this invocation.
@@ -85,15 +93,25 @@ impl Settings {
                 .filter(|text| !text.is_empty())
                 .cloned()
         };
+        let folder = |given: &Option<PathBuf>, name: &str| {
+            let folder = given.clone().or_else(|| text(name).map(PathBuf::from))?;
+            Some(here.join(folder))
+        };
+        let project_dir = folder(&args.project_dir, "DBT_PROJECT_DIR")
+            .unwrap_or_else(|| project_above(here).unwrap_or_else(|| here.to_owned()));
+        let defaults = Defaults {
+            environment: &environment,
+            flags: project_flags(&project_dir),
+        };
         let mut flag = |given: bool, name: &str| {
             if given {
                 return Some(true);
             }
-            let value = text(name)?;
+            let (shown, value) = defaults.get(name)?;
             let read = truth(&value);
             if read.is_none() {
                 wrong.push(usage(format!(
-                    "`{name}` must be true or false, found `{value}`"
+                    "`{shown}` must be true or false, found `{value}`"
                 )));
             }
             read
@@ -109,24 +127,29 @@ impl Settings {
         } else {
             flag(args.use_colors, "DBT_USE_COLORS")
         };
+        let full_refresh = flag(false, "DBT_FULL_REFRESH");
+        let store_failures = flag(false, "DBT_STORE_FAILURES");
         let mut choice = Choices {
-            environment: &environment,
+            defaults: &defaults,
             wrong: &mut wrong,
         };
         let log_format = choice.pick(args.log_format, "DBT_LOG_FORMAT");
         let log_format_file = choice.pick(args.log_format_file, "DBT_LOG_FORMAT_FILE");
         let log_level = choice.pick(args.log_level, "DBT_LOG_LEVEL");
         let log_level_file = choice.pick(args.log_level_file, "DBT_LOG_LEVEL_FILE");
-        let printer_width = match (args.printer_width, text("DBT_PRINTER_WIDTH")) {
-            (Some(width), _) => width,
-            (None, Some(width)) => width.parse().unwrap_or_else(|_| {
+        let indirect = choice.pick(None, "DBT_INDIRECT_SELECTION");
+        let mut number = |name: &str| {
+            let (shown, value) = defaults.get(name)?;
+            let number = value.parse().ok().filter(|number: &usize| *number > 0);
+            if number.is_none() {
                 wrong.push(usage(format!(
-                    "`DBT_PRINTER_WIDTH` must be a number, found `{width}`"
+                    "`{shown}` must be a number above zero, found `{value}`"
                 )));
-                80
-            }),
-            (None, None) => 80,
+            }
+            number
         };
+        let threads = number("DBT_THREADS");
+        let printer_width = args.printer_width.or_else(|| number("DBT_PRINTER_WIDTH"));
         let vars = match args
             .vars
             .as_deref()
@@ -139,12 +162,6 @@ impl Settings {
             }
             None => Map::new(),
         };
-        let folder = |given: &Option<PathBuf>, name: &str| {
-            let folder = given.clone().or_else(|| text(name).map(PathBuf::from))?;
-            Some(here.join(folder))
-        };
-        let project_dir = folder(&args.project_dir, "DBT_PROJECT_DIR")
-            .unwrap_or_else(|| project_above(here).unwrap_or_else(|| here.to_owned()));
         let settings = Settings {
             command,
             project_dir,
@@ -168,10 +185,14 @@ impl Settings {
             quiet,
             print,
             colors: colors.or_else(|| text("NO_COLOR").map(|_| false)),
-            printer_width,
+            printer_width: printer_width.unwrap_or(80),
             fail_fast,
             warn_error,
             write_json,
+            full_refresh,
+            store_failures,
+            indirect,
+            threads,
             invocation_id: uuid::Uuid::new_v4().to_string(),
             environment,
         };
@@ -182,50 +203,71 @@ impl Settings {
         }
     }
 
-    /// Reads a truth value from the environment.
-    pub fn environment_flag(&self, name: &str) -> Option<bool> {
-        self.environment.get(name).and_then(|text| truth(text))
+    /// `--full-refresh` or its variable.
+    pub fn full_refresh(&self, given: bool) -> Option<bool> {
+        given.then_some(true).or(self.full_refresh)
     }
 
-    /// `--threads` or `DBT_THREADS`.
-    ///
-    /// # Errors
-    /// A value that is not a number above zero.
-    pub fn threads(&self, given: Option<usize>) -> Result<Option<usize>, Box<Diagnostic>> {
-        let given = match (given, self.environment.get("DBT_THREADS")) {
-            (Some(given), _) => Some(given.to_string()),
-            (None, Some(text)) if !text.is_empty() => Some(text.clone()),
-            _ => None,
-        };
-        match given.map(|text| text.parse::<usize>().ok().filter(|n| *n > 0).ok_or(text)) {
-            None => Ok(None),
-            Some(Ok(threads)) => Ok(Some(threads)),
-            Some(Err(text)) => Err(Box::new(usage(format!(
-                "the number of threads must be above zero, found `{text}`"
-            )))),
-        }
+    /// `--store-failures` or its variable.
+    pub fn store_failures(&self, given: bool) -> Option<bool> {
+        given.then_some(true).or(self.store_failures)
     }
 
-    /// `--indirect-selection` or its variable.
-    ///
-    /// # Errors
-    /// A mode that does not exist.
-    pub fn indirect(&self, given: Option<Indirect>) -> Result<Indirect, Box<Diagnostic>> {
-        let mut wrong = Vec::new();
-        let mut choices = Choices {
-            environment: &self.environment,
-            wrong: &mut wrong,
-        };
-        let picked = choices.pick(given, "DBT_INDIRECT_SELECTION");
-        match wrong.pop() {
-            Some(wrong) => Err(Box::new(wrong)),
-            None => Ok(picked.unwrap_or(Indirect::Eager)),
-        }
+    /// `--threads` or its variable.
+    pub fn threads(&self, given: Option<usize>) -> Option<usize> {
+        given.or(self.threads)
+    }
+
+    /// `--indirect-selection`, its variable or its flag.
+    pub fn indirect(&self, given: Option<Indirect>) -> Indirect {
+        given.or(self.indirect).unwrap_or(Indirect::Eager)
     }
 }
 
-struct Choices<'a> {
+/// What holds where the command line is silent: the environment, then `flags` of the project.
+struct Defaults<'a> {
     environment: &'a BTreeMap<String, String>,
+    flags: BTreeMap<String, String>,
+}
+
+impl Defaults<'_> {
+    /// The value of a variable, or of the flag of the same name, with the name to show.
+    fn get(&self, name: &str) -> Option<(String, String)> {
+        let value = self.environment.get(name).filter(|text| !text.is_empty());
+        if let Some(value) = value {
+            return Some((name.to_owned(), value.clone()));
+        }
+        let flag = name.strip_prefix("DBT_")?.to_lowercase();
+        let value = self.flags.get(&flag)?;
+        Some((format!("flags.{flag}"), value.clone()))
+    }
+}
+
+/// `flags` of the project's file, those that are plain values.
+///
+/// What is wrong with the file is reported when it is read as a project.
+fn project_flags(folder: &Path) -> BTreeMap<String, String> {
+    let absolute = folder.join("dbt_project.yml");
+    let Ok(text) = std::fs::read_to_string(&absolute) else {
+        return BTreeMap::new();
+    };
+    let file = SourceFile::inline("dbt_project.yml", text);
+    let Ok(root) = yaml::parse(&file) else {
+        return BTreeMap::new();
+    };
+    let Some(Json::Object(flags)) = root.get("flags").map(yaml::Yaml::to_json) else {
+        return BTreeMap::new();
+    };
+    let plain = flags.into_iter().filter_map(|(name, value)| match value {
+        Json::String(text) => Some((name, text)),
+        Json::Bool(_) | Json::Number(_) => Some((name, value.to_string())),
+        _ => None,
+    });
+    plain.collect()
+}
+
+struct Choices<'a> {
+    defaults: &'a Defaults<'a>,
     wrong: &'a mut Vec<Diagnostic>,
 }
 
@@ -234,11 +276,8 @@ impl Choices<'_> {
         if given.is_some() {
             return given;
         }
-        let value = self
-            .environment
-            .get(name)
-            .filter(|value| !value.is_empty())?;
-        match T::from_str(value, true) {
+        let (shown, value) = self.defaults.get(name)?;
+        match T::from_str(&value, true) {
             Ok(choice) => Some(choice),
             Err(_) => {
                 let known: Vec<String> = T::value_variants()
@@ -246,7 +285,7 @@ impl Choices<'_> {
                     .filter_map(T::to_possible_value)
                     .map(|value| format!("`{}`", value.get_name()))
                     .collect();
-                let message = format!("`{name}` is `{value}`, which is not understood");
+                let message = format!("`{shown}` is `{value}`, which is not understood");
                 self.wrong
                     .push(usage(message).help(format!("it can be {}", known.join(", "))));
                 None
@@ -314,6 +353,19 @@ mod tests {
         assert_eq!(settings.profile.target.as_deref(), Some("prod"));
         assert_eq!(settings.profile.profile.as_deref(), Some("shop"));
         assert!(settings.quiet);
+    }
+
+    #[test]
+    fn flags_of_the_project_hold_where_nothing_else_is_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = "name: shop\nflags: {fail_fast: true, warn_error: true, log_level: warn}\n";
+        std::fs::write(folder.path().join("dbt_project.yml"), project).expect("a file");
+        let environment = [("DBT_WARN_ERROR".to_owned(), "false".to_owned())].into();
+        let args = GlobalArgs::default();
+        let settings = Settings::new("run", &args, environment, folder.path()).expect("settings");
+        assert!(settings.fail_fast);
+        assert!(!settings.warn_error);
+        assert_eq!(settings.log_level, LogLevel::Warn);
     }
 
     #[test]

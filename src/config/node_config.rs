@@ -104,17 +104,6 @@ impl NodeConfig {
         self.get("enabled").and_then(Json::as_bool).unwrap_or(true)
     }
 
-    /// Whether a test keeps the rows that it finds: `store_failures`, which `store_failures_as` overrides.
-    pub fn stores_failures(&self) -> bool {
-        match self.text("store_failures_as") {
-            Some(kind) => kind != "ephemeral",
-            None => self
-                .get("store_failures")
-                .and_then(Json::as_bool)
-                .unwrap_or(false),
-        }
-    }
-
     /// `tags`, as a list even where one word was given.
     pub fn tags(&self) -> Vec<String> {
         match self.get("tags") {

@@ -77,6 +77,8 @@ pub enum Event {
     Fatal(Vec<Arc<Diagnostic>>),
     /// What the command was asked to print.
     Output(Output),
+    /// What the user should know of the set-up, without anything being wrong.
+    Note(String),
     /// What to try next, for people at a terminal.
     Hint(String),
     /// An artifact was written.
@@ -168,7 +170,7 @@ impl NodeFacts {
         let has_relation = match node.resource_type {
             ResourceType::Model => !node.is_ephemeral(),
             ResourceType::Seed | ResourceType::Source => true,
-            ResourceType::Test => node.config.stores_failures(),
+            ResourceType::Test => node.stores_failures(),
             _ => false,
         };
         let schema = node.relation.schema.as_deref().unwrap_or_default();

@@ -120,7 +120,7 @@ fn run_hook(
         Ok(message) => result.message = Some(message),
         Err(diagnostic) => {
             result.status = NodeStatus::Error;
-            result.message = Some(diagnostic.message.clone());
+            result.message = Some(result.node.failure(&diagnostic));
             result.diagnostic = Some(Arc::new(*diagnostic));
         }
     }

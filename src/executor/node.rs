@@ -34,7 +34,7 @@ pub fn run_node(
     if let Err(mut diagnostic) = turn(project, session, node, work, &mut result) {
         locate::place(&mut diagnostic, node, result.compiled_code.as_deref());
         result.status = NodeStatus::Error;
-        result.message = Some(diagnostic.message.clone());
+        result.message = Some(result.node.failure(&diagnostic));
         result.diagnostic = Some(Arc::new(*diagnostic));
     }
     // What the node left open is its own: the next one starts afresh. A failure here is the

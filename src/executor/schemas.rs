@@ -78,7 +78,7 @@ fn builds_relation(node: &Node) -> bool {
     match node.resource_type {
         ResourceType::Model => !node.is_ephemeral(),
         ResourceType::Seed => true,
-        ResourceType::Test => node.config.stores_failures(),
+        ResourceType::Test => node.stores_failures(),
         _ => false,
     }
 }

@@ -165,6 +165,11 @@ impl Node {
     pub fn is_ephemeral(&self) -> bool {
         self.resource_type == ResourceType::Model && self.materialization() == "ephemeral"
     }
+
+    /// Tells whether it is a test that keeps the rows that it finds, in its relation.
+    pub fn stores_failures(&self) -> bool {
+        self.test.as_ref().is_some_and(|test| test.stores_failures)
+    }
 }
 
 /// What a data test has beside a node.
@@ -178,6 +183,8 @@ pub struct TestInfo {
     pub column: Option<String>,
     /// The file key of its YAML block, such as `models.orders`.
     pub file_key: Option<String>,
+    /// Whether the rows that it finds are kept: its config's word, else `--store-failures`.
+    pub stores_failures: bool,
 }
 
 /// The call of a generic test.

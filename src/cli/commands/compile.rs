@@ -25,7 +25,7 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
     let settings = &invocation.settings;
     let report = |event| invocation.report(event);
     let flags = TemplateFlags {
-        full_refresh: args.refresh.full_refresh.then_some(true),
+        full_refresh: settings.full_refresh(args.refresh.full_refresh),
         store_failures: None,
     };
     let parsed = pipeline::parse(settings, flags, &report)?;
@@ -56,9 +56,7 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
         &selected,
         Work::Compile,
     );
-    let threads = settings
-        .threads(args.work.threads)
-        .map_err(|wrong| vec![*wrong])?;
+    let threads = settings.threads(args.work.threads);
     let (outbox, inbox) = channel();
     let watch = interrupt::watch(outbox.clone(), Arc::clone(&shared));
     let options = RunOptions {

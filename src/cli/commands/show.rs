@@ -24,7 +24,7 @@ pub fn show(invocation: &Invocation, args: ShowArgs) -> CommandResult {
     let settings = &invocation.settings;
     let report = |event| invocation.report(event);
     let flags = TemplateFlags {
-        full_refresh: args.refresh.full_refresh.then_some(true),
+        full_refresh: settings.full_refresh(args.refresh.full_refresh),
         store_failures: None,
     };
     let parsed = pipeline::parse(settings, flags, &report)?;

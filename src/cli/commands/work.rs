@@ -28,8 +28,10 @@ struct Job {
 /// As for every command: what is wrong with the user's input.
 pub fn build(invocation: &Invocation, args: BuildArgs) -> CommandResult {
     let flags = TemplateFlags {
-        full_refresh: full_refresh(invocation, args.refresh.full_refresh),
-        store_failures: store_failures(invocation, args.store.store_failures),
+        full_refresh: invocation.settings.full_refresh(args.refresh.full_refresh),
+        store_failures: invocation
+            .settings
+            .store_failures(args.store.store_failures),
     };
     let job = Job {
         work: Work::Build,
@@ -48,7 +50,7 @@ pub fn build(invocation: &Invocation, args: BuildArgs) -> CommandResult {
 /// As [`build`].
 pub fn run(invocation: &Invocation, args: RunArgs) -> CommandResult {
     let flags = TemplateFlags {
-        full_refresh: full_refresh(invocation, args.refresh.full_refresh),
+        full_refresh: invocation.settings.full_refresh(args.refresh.full_refresh),
         store_failures: None,
     };
     let job = Job {
@@ -69,7 +71,9 @@ pub fn run(invocation: &Invocation, args: RunArgs) -> CommandResult {
 pub fn test(invocation: &Invocation, args: TestArgs) -> CommandResult {
     let flags = TemplateFlags {
         full_refresh: None,
-        store_failures: store_failures(invocation, args.store.store_failures),
+        store_failures: invocation
+            .settings
+            .store_failures(args.store.store_failures),
     };
     let job = Job {
         work: Work::Test,
@@ -88,7 +92,7 @@ pub fn test(invocation: &Invocation, args: TestArgs) -> CommandResult {
 /// As [`build`].
 pub fn seed(invocation: &Invocation, args: SeedArgs) -> CommandResult {
     let flags = TemplateFlags {
-        full_refresh: full_refresh(invocation, args.refresh.full_refresh),
+        full_refresh: invocation.settings.full_refresh(args.refresh.full_refresh),
         store_failures: None,
     };
     let job = Job {
@@ -100,20 +104,6 @@ pub fn seed(invocation: &Invocation, args: SeedArgs) -> CommandResult {
         show: args.show,
     };
     carry_out(invocation, job)
-}
-
-fn full_refresh(invocation: &Invocation, given: bool) -> Option<bool> {
-    let settings = &invocation.settings;
-    given
-        .then_some(true)
-        .or_else(|| settings.environment_flag("DBT_FULL_REFRESH"))
-}
-
-fn store_failures(invocation: &Invocation, given: bool) -> Option<bool> {
-    let settings = &invocation.settings;
-    given
-        .then_some(true)
-        .or_else(|| settings.environment_flag("DBT_STORE_FAILURES"))
 }
 
 /// The types of nodes that a command takes, which bounds what its selectors match.
@@ -158,9 +148,7 @@ fn run_selected(
 ) -> Result<(Vec<Arc<NodeResult>>, bool), Vec<crate::diagnostic::Diagnostic>> {
     let settings = &invocation.settings;
     let report = |event| invocation.report(event);
-    let threads = settings
-        .threads(job.threads)
-        .map_err(|wrong| vec![*wrong])?;
+    let threads = settings.threads(job.threads);
     let kinds = kinds(job.work);
     let selected = pipeline::select(parsed, settings, &job.select, &job.types, kinds, &report)?;
     let plan = plan(&parsed.project.manifest, &parsed.graph, &selected, job.work);

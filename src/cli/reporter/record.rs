@@ -171,6 +171,12 @@ impl Words {
             Event::Diagnostic(diagnostic) => vec![diagnosed(diagnostic)],
             Event::Fatal(diagnostics) => vec![fatal(diagnostics)],
             Event::Output(output) => vec![asked_for(output)],
+            Event::Note(text) => vec![Record::new(
+                ("Note", "Z050"),
+                Level::Info,
+                text.as_str(),
+                json!({"msg": text}),
+            )],
             Event::Hint(text) => vec![
                 Record::blank().to(Channel::Terminal),
                 Record::new(

@@ -315,7 +315,7 @@ fn relation_name(node: &Node, dialect: &Dialect) -> Option<String> {
     let has_one = match node.resource_type {
         ResourceType::Model => !node.is_ephemeral(),
         ResourceType::Seed | ResourceType::Source => true,
-        ResourceType::Test => node.config.stores_failures(),
+        ResourceType::Test => node.stores_failures(),
         ResourceType::Analysis | ResourceType::Operation | ResourceType::SqlOperation => false,
     };
     has_one.then(|| node.relation.render(dialect))

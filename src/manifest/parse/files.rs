@@ -222,7 +222,7 @@ fn node(
     node.sources = collected.sources;
     node.depends_on_macros =
         macros::resolve(project, package, &collected.macros, &rendering.dispatches);
-    finish_config(&mut node, job.tag);
+    finish_config(project, &mut node, job.tag);
     if !node.config.enabled() {
         // What is switched off may be broken: nobody asked for it.
         found.retain(|diagnostic| diagnostic.code == Code::BadConfig);
@@ -312,7 +312,7 @@ pub fn lay_root_over(project: &Project<'_>, node: &mut Node) {
 }
 
 /// Copies to the node what dbt copies from its config.
-pub fn finish_config(node: &mut Node, tag: Option<&str>) {
+pub fn finish_config(project: &Project<'_>, node: &mut Node, tag: Option<&str>) {
     if node.resource_type == ResourceType::Test {
         let kind = node.config.text("store_failures_as").map(str::to_owned);
         let stored = node.config.get("store_failures").and_then(Json::as_bool);
@@ -325,6 +325,11 @@ pub fn finish_config(node: &mut Node, tag: Option<&str>) {
             node.config
                 .set
                 .insert("store_failures_as".to_owned(), kind.into());
+        }
+        let own = node.config.get("store_failures").and_then(Json::as_bool);
+        let asked = || project.facts.flags.get("STORE_FAILURES") == Some(&Json::Bool(true));
+        if let Some(test) = &mut node.test {
+            test.stores_failures = own.unwrap_or_else(asked);
         }
     }
     let tags = tag.map(str::to_owned).into_iter().chain(node.config.tags());

@@ -270,6 +270,7 @@ fn node(project: &Project<'_>, names: &Names, job: &Job<'_>) -> (Option<Node>, V
             attached_to: target.node.clone(),
             column: entry.column.clone(),
             file_key: Some(target.file_key.clone()),
+            stores_failures: false,
         }),
         index: None,
         name: name.full,
@@ -305,7 +306,7 @@ fn node(project: &Project<'_>, names: &Names, job: &Job<'_>) -> (Option<Node>, V
         rendering.scope(node)
     });
     found.extend(named.err().map(|error| *error));
-    finish_config(&mut node, None);
+    finish_config(project, &mut node, None);
     (Some(node), found)
 }
 
