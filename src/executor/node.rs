@@ -16,7 +16,7 @@ use crate::jinja::port::{CacheChange, QueryOutcome};
 use crate::jinja::{Value, Warehouse, context};
 use crate::manifest::{Node, ResourceType};
 use crate::planner::Work;
-use crate::source::SourceFile;
+use crate::source::{SourceFile, Span};
 use crate::table::{Datum, Table};
 
 /// Does one node's work; every failure ends in the result.
@@ -234,13 +234,16 @@ fn unknown_materialization(project: &Project, node: &Node, name: &str) -> Diagno
         .filter_map(|found| found.name.strip_prefix("materialization_"))
         .filter_map(|found| found.rsplit_once('_').map(|(name, _)| name))
         .collect();
-    let mut diagnostic = Diagnostic::error(
-        Code::BadConfig,
-        format!(
-            "`{}` asks for the materialization `{name}`, which does not exist",
-            node.name
-        ),
+    let message = format!(
+        "`{}` asks for the materialization `{name}`, which does not exist",
+        node.name
     );
+    // It may also have been asked for in YAML; then the node as a whole is pointed at.
+    let place = match node.file.text.find(&format!("'{name}'")) {
+        Some(at) => Span::new(&node.file, at..at + name.len() + 2),
+        None => Span::line(&node.file, 1),
+    };
+    let mut diagnostic = Diagnostic::error(Code::BadConfig, message).at(place);
     if let Some(near) = crate::diagnostic::nearest(name, known.iter().copied()) {
         diagnostic = diagnostic.help(format!("a materialization named `{near}` exists"));
     } else {
@@ -253,11 +256,15 @@ fn unknown_materialization(project: &Project, node: &Node, name: &str) -> Diagno
 /// Reads a seed's file and types its columns.
 fn read_seed(project: &Project, node: &Node) -> Result<Table, Box<Diagnostic>> {
     let absolute = &node.file.absolute;
-    let text = std::fs::read_to_string(absolute).map_err(|error| {
-        Box::new(Diagnostic::error(
-            Code::Io,
-            format!("cannot read `{}`: {error}", node.original_path),
-        ))
+    let bytes = std::fs::read(absolute).map_err(|error| {
+        let message = format!("cannot read `{}`: {error}", node.original_path);
+        Box::new(Diagnostic::error(Code::Io, message))
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let message = format!("`{}` is not UTF-8 (line {line})", node.original_path);
+        Box::new(Diagnostic::error(Code::BadCsv, message).help("save the file as UTF-8"))
     })?;
     let file = Arc::new(SourceFile {
         path: node.original_path.clone(),

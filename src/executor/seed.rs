@@ -82,6 +82,12 @@ fn read_records(file: &Arc<SourceFile>, delimiter: u8) -> Result<Records, Vec<Di
             bad(1, message.to_owned()).help("write the column names into the first line"),
         ]);
     }
+    if let Some(at) = header.iter().position(String::is_empty) {
+        let message = format!("column {} has no name", at + 1);
+        return Err(vec![
+            bad(1, message).help("write the column names into the first line"),
+        ]);
+    }
     let mut seen = BTreeSet::new();
     if let Some(name) = header.iter().find(|name| !seen.insert(name.to_lowercase())) {
         return Err(vec![bad(1, format!("the column `{name}` appears twice"))]);

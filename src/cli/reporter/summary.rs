@@ -25,6 +25,15 @@ pub(super) fn records(
         .filter(|result| result.status == NodeStatus::Warn)
         .collect();
     let mut records = Vec::new();
+    if results.is_empty() && !cancelled {
+        let text = "Nothing to do. Try checking your model configs and model specification args";
+        return vec![Record::new(
+            ("NothingToDo", "Q035"),
+            Level::Warn,
+            text,
+            json!({}),
+        )];
+    }
     if nodes == Level::Info {
         records.push(Record::blank());
         records.push(finished_running(results, elapsed));

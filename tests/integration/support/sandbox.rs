@@ -99,6 +99,11 @@ impl Sandbox {
         std::fs::write(path, text).expect("a file");
     }
 
+    /// Reads a file.
+    pub fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path().join(path)).expect(path)
+    }
+
     /// A command of the binary in the folder, with a clean environment.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_daygrain"));
