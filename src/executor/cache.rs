@@ -3,7 +3,7 @@
 //! Filled by a look at each schema before the first node, kept up to date by what macros note.
 //! Names are compared without case, as all our databases do for names that are not quoted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use crate::jinja::port::CacheChange;
@@ -11,10 +11,13 @@ use crate::relation::Relation;
 
 type SchemaKey = (String, String);
 
+/// A schema's relations by their names in lower case; several where names differ in case only.
+type Named = BTreeMap<String, Vec<Relation>>;
+
 /// The relations of the schemas that were looked at; shared by all sessions.
 #[derive(Debug, Default)]
 pub struct RelationCache {
-    schemas: Mutex<HashMap<SchemaKey, Vec<Relation>>>,
+    schemas: Mutex<HashMap<SchemaKey, Named>>,
     nothing_exists: bool,
 }
 
@@ -27,15 +30,29 @@ impl RelationCache {
         }
     }
 
-    /// The relations of a schema; `None` if nobody has looked yet.
+    /// The relations of a schema, by name; `None` if nobody has looked yet.
     pub fn relations(&self, schema: &Relation) -> Option<Vec<Relation>> {
-        let known = self.lock().get(&schema_key(schema)).cloned();
-        known.or_else(|| self.nothing_exists.then(Vec::new))
+        self.read(schema, |named| named.values().flatten().cloned().collect())
+    }
+
+    /// The relations of a schema that have a name in any case; `None` if nobody has looked yet.
+    pub fn relations_named(&self, schema: &Relation, name: &str) -> Option<Vec<Relation>> {
+        let name = name.to_lowercase();
+        self.read(schema, |named| {
+            named.get(&name).cloned().unwrap_or_default()
+        })
     }
 
     /// Records what a look found.
     pub fn fill(&self, schema: &Relation, relations: Vec<Relation>) {
-        self.lock().insert(schema_key(schema), relations);
+        let mut named = Named::new();
+        for relation in relations {
+            named
+                .entry(identifier(&relation))
+                .or_default()
+                .push(relation);
+        }
+        self.lock().insert(schema_key(schema), named);
     }
 
     /// Records a change; of schemas that nobody has looked at, nothing is kept.
@@ -49,29 +66,39 @@ impl RelationCache {
                 add(&mut schemas, to);
             }
             CacheChange::SchemaDropped(schema) => {
-                schemas.insert(schema_key(&schema), Vec::new());
+                schemas.insert(schema_key(&schema), Named::new());
             }
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SchemaKey, Vec<Relation>>> {
+    fn read(
+        &self,
+        schema: &Relation,
+        take: impl FnOnce(&Named) -> Vec<Relation>,
+    ) -> Option<Vec<Relation>> {
+        let schemas = self.lock();
+        match schemas.get(&schema_key(schema)) {
+            Some(named) => Some(take(named)),
+            None => self.nothing_exists.then(Vec::new),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SchemaKey, Named>> {
         self.schemas
             .lock()
             .expect("no holder of the cache's lock panics")
     }
 }
 
-fn add(schemas: &mut HashMap<SchemaKey, Vec<Relation>>, relation: Relation) {
-    remove(schemas, &relation);
-    if let Some(relations) = schemas.get_mut(&schema_key(&relation)) {
-        relations.push(relation);
+fn add(schemas: &mut HashMap<SchemaKey, Named>, relation: Relation) {
+    if let Some(named) = schemas.get_mut(&schema_key(&relation)) {
+        named.insert(identifier(&relation), vec![relation]);
     }
 }
 
-fn remove(schemas: &mut HashMap<SchemaKey, Vec<Relation>>, relation: &Relation) {
-    if let Some(relations) = schemas.get_mut(&schema_key(relation)) {
-        let name = identifier(relation);
-        relations.retain(|other| identifier(other) != name);
+fn remove(schemas: &mut HashMap<SchemaKey, Named>, relation: &Relation) {
+    if let Some(named) = schemas.get_mut(&schema_key(relation)) {
+        named.remove(&identifier(relation));
     }
 }
 
@@ -103,6 +130,11 @@ mod tests {
         cache.fill(&schema, vec![relation("A"), relation("a__tmp")]);
         cache.note(CacheChange::Renamed(relation("a__tmp"), relation("a")));
         assert_eq!(cache.relations(&schema), Some(vec![relation("a")]));
+        assert_eq!(
+            cache.relations_named(&schema, "A"),
+            Some(vec![relation("a")])
+        );
+        assert_eq!(cache.relations_named(&schema, "b"), Some(Vec::new()));
         cache.note(CacheChange::Dropped(relation("A")));
         assert_eq!(cache.relations(&schema), Some(Vec::new()));
     }

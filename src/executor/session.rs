@@ -199,7 +199,7 @@ impl State {
         // A closed channel means that the reporter has ended; the run goes on without it.
         let _ = shared.events.send(Event::Statement {
             node: self.node.clone(),
-            sql: sent.to_owned(),
+            sql: sql.to_owned(),
             elapsed: started.elapsed(),
         });
         match outcome {
@@ -306,6 +306,10 @@ impl Warehouse for Session {
 
     fn cached_relations(&self, schema: &Relation) -> Option<Vec<Relation>> {
         self.shared.cache.relations(schema)
+    }
+
+    fn cached_relations_named(&self, schema: &Relation, name: &str) -> Option<Vec<Relation>> {
+        self.shared.cache.relations_named(schema, name)
     }
 
     fn cache_relations(&self, schema: &Relation, relations: Vec<Relation>) {

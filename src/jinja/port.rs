@@ -70,6 +70,17 @@ pub trait Warehouse: Send + Sync {
     /// The relations of a schema as far as they are known; `None` if nobody has looked yet.
     fn cached_relations(&self, schema: &Relation) -> Option<Vec<Relation>>;
 
+    /// Those of [`Warehouse::cached_relations`] whose name is this one, in any case.
+    fn cached_relations_named(&self, schema: &Relation, name: &str) -> Option<Vec<Relation>> {
+        let mut known = self.cached_relations(schema)?;
+        let name = name.to_lowercase();
+        known.retain(|relation| {
+            let identifier = relation.identifier.as_deref().unwrap_or_default();
+            identifier.to_lowercase() == name
+        });
+        Some(known)
+    }
+
     /// Records what a look at a schema found.
     fn cache_relations(&self, schema: &Relation, relations: Vec<Relation>);
 

@@ -659,7 +659,13 @@ fn find_relation(
     let dialect = context.project.dialect;
     let identifier = text(identifier.as_ref()).unwrap_or_default();
     let schema = schema_named(context, database, schema);
-    let known = known_relations(context, state, &schema)?;
+    let known = match context
+        .warehouse
+        .cached_relations_named(&schema, &identifier)
+    {
+        Some(known) => known,
+        None => known_relations(context, state, &schema)?,
+    };
     let name = |relation: &Relation| relation.identifier.clone().unwrap_or_default();
     let exact = known.iter().find(|relation| *name(relation) == *identifier);
     // What is not quoted is folded by the database, so case tells nothing.
