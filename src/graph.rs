@@ -165,19 +165,23 @@ impl Graph {
 
     /// The graph of some of the nodes: one waits for another if it did so through any others.
     pub fn subset(&self, selected: &BTreeSet<UniqueId>) -> Graph {
+        let mut taken = vec![false; self.len()];
+        for index in selected.iter().filter_map(|id| self.index(id)) {
+            taken[index.index()] = true;
+        }
         // For each node, the nearest selected nodes that it waits for.
         let mut nearest: Vec<BTreeSet<NodeIndex>> = vec![BTreeSet::new(); self.len()];
         let mut dependencies: Vec<(&UniqueId, Vec<UniqueId>)> = Vec::new();
         for &index in &self.order {
             let mut found = BTreeSet::new();
             for parent in self.graph.neighbors_directed(index, Direction::Incoming) {
-                if selected.contains(self.id(parent)) {
+                if taken[parent.index()] {
                     found.insert(parent);
                 } else {
                     found.extend(nearest[parent.index()].iter().copied());
                 }
             }
-            if selected.contains(self.id(index)) {
+            if taken[index.index()] {
                 let ids = found.iter().map(|&read| self.id(read).clone()).collect();
                 dependencies.push((self.id(index), ids));
             } else {

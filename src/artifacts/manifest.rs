@@ -1,18 +1,21 @@
 //! `manifest.json`, schema v12.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use indexmap::IndexMap;
 use md5::{Digest, Md5};
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{Invocation, write_document};
+use super::{Invocation, write_json};
 use crate::dialect::Dialect;
+use crate::files::write_atomic;
 use crate::manifest::json::{CompiledNode, IdsShape, Shapes};
 use crate::manifest::{Manifest, UniqueId};
 use crate::relation::Quoting;
+use crate::secrets::Redactor;
 
 const SCHEMA: &str = "https://schemas.getdbt.com/dbt/manifest/v12.json";
 
@@ -32,105 +35,123 @@ pub struct ManifestDocument<'a> {
     pub compiled: Vec<(&'a UniqueId, CompiledNode<'a>)>,
 }
 
+/// How many nodes are put into JSON by one thread at a time.
+const CHUNK: usize = 64;
+
+/// How many nodes are held as JSON at once.
+const BATCH: usize = 64 * CHUNK;
+
 /// Writes `manifest.json`.
 ///
 /// # Errors
 /// Whatever the file system says.
 pub fn write_manifest(path: &Path, document: &ManifestDocument<'_>) -> io::Result<()> {
-    write_document(path, &document.invocation.redactor, document)
+    write_atomic(path, |writer| write_document(writer, document))
 }
 
-impl Serialize for ManifestDocument<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ManifestDocument {
-            invocation,
-            manifest,
-            ..
-        } = self;
-        let created_at = invocation.started_at.as_microsecond() as f64 / 1e6;
-        let shapes = Shapes::new(manifest, self.dialect, self.root, created_at)
-            .with_compiled(self.compiled.iter().copied());
-        let shapes = &shapes;
-        let nothing = Entries(std::iter::empty::<(&str, ())>);
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("metadata", &Metadata(self))?;
-        map.serialize_entry(
-            "nodes",
-            &Entries(|| {
-                manifest
-                    .nodes
-                    .iter()
-                    .map(|(id, n)| (id.as_str(), shapes.node(n)))
-            }),
-        )?;
-        map.serialize_entry(
-            "sources",
-            &Entries(|| {
-                manifest
-                    .sources
-                    .iter()
-                    .map(|(id, s)| (id.as_str(), shapes.source(s)))
-            }),
-        )?;
-        map.serialize_entry(
-            "macros",
-            &Entries(|| {
-                manifest
-                    .macros
-                    .iter()
-                    .map(|(id, m)| (id.as_str(), shapes.macro_(m)))
-            }),
-        )?;
-        map.serialize_entry(
-            "docs",
-            &Entries(|| {
-                manifest
-                    .docs
-                    .iter()
-                    .map(|(id, d)| (id.as_str(), shapes.doc(d)))
-            }),
-        )?;
-        for empty in ["exposures", "metrics", "groups", "selectors"] {
-            map.serialize_entry(empty, &nothing)?;
-        }
-        map.serialize_entry(
-            "disabled",
-            &Entries(|| {
-                let disabled = manifest.disabled.iter();
-                disabled.map(|(id, node)| (id.as_str(), [shapes.node(node)]))
-            }),
-        )?;
-        map.serialize_entry("parent_map", &Entries(|| parents(manifest)))?;
-        let children = children(manifest);
-        map.serialize_entry(
-            "child_map",
-            &Entries(|| children.iter().map(|(id, below)| (*id, below.as_slice()))),
-        )?;
-        for empty in [
-            "group_map",
-            "saved_queries",
-            "semantic_models",
-            "unit_tests",
-            "functions",
-        ] {
-            map.serialize_entry(empty, &nothing)?;
-        }
-        map.end()
+/// Writes the document part by part: nodes are most of it, so several threads make their JSON.
+fn write_document(out: &mut impl Write, document: &ManifestDocument<'_>) -> io::Result<()> {
+    let ManifestDocument {
+        invocation,
+        manifest,
+        ..
+    } = document;
+    let created_at = invocation.started_at.as_microsecond() as f64 / 1e6;
+    let shapes = Shapes::new(manifest, document.dialect, document.root, created_at)
+        .with_compiled(document.compiled.iter().copied());
+    let secrets = &document.invocation.redactor.for_json_fragments();
+    out.write_all(b"{\"metadata\":")?;
+    write_json(&mut *out, secrets, &Metadata(document))?;
+    out.write_all(b",\"nodes\":")?;
+    write_nodes(out, manifest, &shapes, secrets)?;
+    let sources = manifest.sources.iter();
+    let sources = sources.map(|(id, source)| (id.as_str(), shapes.source(source)));
+    write_part(out, secrets, "sources", sources)?;
+    let macros = manifest.macros.iter();
+    let macros = macros.map(|(id, found)| (id.as_str(), shapes.macro_(found)));
+    write_part(out, secrets, "macros", macros)?;
+    let docs = manifest.docs.iter();
+    write_part(
+        out,
+        secrets,
+        "docs",
+        docs.map(|(id, doc)| (id.as_str(), shapes.doc(doc))),
+    )?;
+    for empty in ["exposures", "metrics", "groups", "selectors"] {
+        write_part(out, secrets, empty, std::iter::empty::<(&str, ())>())?;
     }
+    let disabled = manifest.disabled.iter();
+    let disabled = disabled.map(|(id, node)| (id.as_str(), [shapes.node(node)]));
+    write_part(out, secrets, "disabled", disabled)?;
+    write_part(out, secrets, "parent_map", parents(manifest))?;
+    let children = children(manifest);
+    let children = children.iter();
+    write_part(
+        out,
+        secrets,
+        "child_map",
+        children.map(|(id, below)| (*id, below.as_slice())),
+    )?;
+    for empty in [
+        "group_map",
+        "saved_queries",
+        "semantic_models",
+        "unit_tests",
+        "functions",
+    ] {
+        write_part(out, secrets, empty, std::iter::empty::<(&str, ())>())?;
+    }
+    out.write_all(b"}")
 }
 
-/// A JSON object of what an iterator gives.
-struct Entries<F>(F);
-
-impl<'e, F, I, V> Serialize for Entries<F>
-where
-    F: Fn() -> I,
-    I: Iterator<Item = (&'e str, V)>,
-    V: Serialize,
-{
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map((self.0)())
+/// Writes one more entry of the document: an object.
+fn write_part<'a, V: Serialize>(
+    out: &mut impl Write,
+    secrets: &Redactor,
+    name: &str,
+    entries: impl Iterator<Item = (&'a str, V)>,
+) -> io::Result<()> {
+    write!(out, ",\"{name}\":{{")?;
+    for (at, (key, value)) in entries.enumerate() {
+        if at > 0 {
+            out.write_all(b",")?;
+        }
+        write_json(&mut *out, secrets, key)?;
+        out.write_all(b":")?;
+        write_json(&mut *out, secrets, &value)?;
     }
+    out.write_all(b"}")
+}
+
+fn write_nodes(
+    out: &mut impl Write,
+    manifest: &Manifest,
+    shapes: &Shapes<'_>,
+    secrets: &Redactor,
+) -> io::Result<()> {
+    let nodes: Vec<_> = manifest.nodes.iter().collect();
+    out.write_all(b"{")?;
+    for (batch, nodes) in nodes.chunks(BATCH).enumerate() {
+        let texts: Vec<io::Result<Vec<u8>>> = nodes
+            .par_chunks(CHUNK)
+            .map(|nodes| {
+                let mut text = Vec::with_capacity(nodes.len() * 4096);
+                for (id, node) in nodes {
+                    text.push(b',');
+                    write_json(&mut text, secrets, id.as_str())?;
+                    text.push(b':');
+                    write_json(&mut text, secrets, &shapes.node(node))?;
+                }
+                Ok(text)
+            })
+            .collect();
+        for (chunk, text) in texts.into_iter().enumerate() {
+            let text = text?;
+            let first = usize::from(batch == 0 && chunk == 0);
+            out.write_all(&text[first..])?;
+        }
+    }
+    out.write_all(b"}")
 }
 
 fn parents(manifest: &Manifest) -> impl Iterator<Item = (&str, IdsShape<'_>)> {

@@ -56,20 +56,28 @@ impl Invocation<'_> {
 
 /// Writes a document as JSON on one line, with secrets masked in its texts.
 fn write_document(path: &Path, redactor: &Redactor, document: &impl Serialize) -> io::Result<()> {
-    write_atomic(path, |writer| {
-        if redactor.is_empty() {
-            return Ok(serde_json::to_writer(writer, document)?);
-        }
-        let masked = Masked(redactor.for_json_fragments());
-        let mut serializer = serde_json::Serializer::with_formatter(writer, masked);
-        Ok(document.serialize(&mut serializer)?)
-    })
+    let fragments = redactor.for_json_fragments();
+    write_atomic(path, |writer| write_json(writer, &fragments, document))
+}
+
+/// Writes a value as JSON, with the secrets of `fragments` masked in its texts.
+fn write_json(
+    writer: impl Write,
+    fragments: &Redactor,
+    value: &(impl Serialize + ?Sized),
+) -> io::Result<()> {
+    if fragments.is_empty() {
+        return Ok(serde_json::to_writer(writer, value)?);
+    }
+    let masked = Masked(fragments);
+    let mut serializer = serde_json::Serializer::with_formatter(writer, masked);
+    Ok(value.serialize(&mut serializer)?)
 }
 
 /// Compact JSON whose texts are masked on their way out.
-struct Masked(Redactor);
+struct Masked<'a>(&'a Redactor);
 
-impl Formatter for Masked {
+impl Formatter for Masked<'_> {
     fn write_string_fragment<W: ?Sized + Write>(
         &mut self,
         writer: &mut W,

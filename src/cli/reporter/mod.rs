@@ -23,7 +23,7 @@ use jiff::Timestamp;
 
 use self::console::Console;
 use self::log_file::LogFile;
-use self::record::{Channel, Record, Words};
+use self::record::{Channel, Facts, Record, Words};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::event::Event;
 use crate::secrets::Redactor;
@@ -212,8 +212,13 @@ impl Reporter {
     fn on(settings: Settings, out: Box<dyn Write + Send>) -> Reporter {
         let console = Console::new(&settings, out);
         let file = settings.file.filter(|file| file.level != Level::None);
+        let in_file = file.as_ref().map(|file| file.format);
+        let facts = match settings.format == Format::Json || in_file == Some(Format::Json) {
+            true => Facts::Kept,
+            false => Facts::LeftOut,
+        };
         Reporter {
-            words: Words::new(settings.command, settings.printer_width),
+            words: Words::new(settings.command, settings.printer_width, facts),
             console,
             file: file.map_or(File::None, |file| File::Waiting(file, Vec::new())),
             redactor: settings.redactor,

@@ -103,12 +103,23 @@ pub(super) struct Words {
     width: usize,
     /// `compile` and `show` run nodes as well, but what they print is something else.
     nodes: Level,
+    facts: Facts,
+}
+
+/// Whether the facts of what is said again and again are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Facts {
+    /// Some form shows them.
+    Kept,
+    /// Only words are shown.
+    LeftOut,
 }
 
 impl Words {
-    pub(super) fn new(command: &str, width: usize) -> Words {
+    pub(super) fn new(command: &str, width: usize, facts: Facts) -> Words {
         Words {
             width,
+            facts,
             nodes: match command {
                 "compile" | "show" => Level::Debug,
                 _ => Level::Info,
@@ -166,7 +177,7 @@ impl Words {
                 index,
                 total,
             } => vec![self.node_finished(result, *index, *total)],
-            Event::Statement { node, sql, elapsed } => statement(node.as_ref(), sql, *elapsed),
+            Event::Statement { node, sql, elapsed } => self.statement(node.as_ref(), sql, *elapsed),
             Event::Message { node, message } => vec![template_message(node.as_ref(), message)],
             Event::Diagnostic(diagnostic) => vec![diagnosed(diagnostic)],
             Event::Fatal(diagnostics) => vec![fatal(diagnostics)],
@@ -222,19 +233,22 @@ impl Words {
     }
 
     fn node_started(&self, node: &NodeFacts, index: usize, total: usize) -> Record {
-        let info = node_info(node, "started", None);
+        let info = || node_info(node, "started", None);
         if node.resource_type == ResourceType::Operation {
             let hook = hook_name(node);
             let text = self.line(index, total, &format!("START hook: {hook}"), "RUN", None);
-            let data =
-                json!({"index": index, "total": total, "statement": hook, "node_info": info});
+            let data = self.facts(
+                || json!({"index": index, "total": total, "statement": hook, "node_info": info()}),
+            );
             let record = Record::new(("LogHookStartLine", "Q032"), self.nodes, text, data);
             return record.transient();
         }
         let description = describe(node);
         let text = self.line(index, total, &format!("START {description}"), "RUN", None);
-        let data = json!({
-            "index": index, "total": total, "description": description, "node_info": info
+        let data = self.facts(|| {
+            json!({
+                "index": index, "total": total, "description": description, "node_info": info()
+            })
         });
         Record::new(("LogStartLine", "Q011"), self.nodes, text, data).transient()
     }
@@ -244,11 +258,13 @@ impl Words {
         let node = &*result.node;
         let status = result.status;
         let seconds = result.elapsed.as_secs_f64();
-        let info = node_info(node, status.as_str(), Some(result));
         let description = describe(node);
-        let mut data = json!({
-            "index": index, "total": total, "status": status.as_str(),
-            "execution_time": seconds, "node_info": info,
+        let mut data = self.facts(|| {
+            json!({
+                "index": index, "total": total, "status": status.as_str(),
+                "execution_time": seconds,
+                "node_info": node_info(node, status.as_str(), Some(result)),
+            })
         });
         if status == Skipped {
             let text = self.line(
@@ -312,6 +328,7 @@ impl Words {
             }
         };
         match node.resource_type {
+            _ if self.facts == Facts::LeftOut => {}
             ResourceType::Test => {
                 data["name"] = node.name.as_str().into();
                 data["num_models"] = total.into();
@@ -339,6 +356,38 @@ impl Words {
         let mark = format!("{style}{mark}{style:#}");
         let text = self.line(index, total, &words, &mark, Some(seconds));
         Record::new(event, level.min(self.loudest()), text, data).on(&result.thread)
+    }
+
+    /// The facts of a record, if anyone shows them.
+    fn facts(&self, make: impl FnOnce() -> Json) -> Json {
+        match self.facts {
+            Facts::Kept => make(),
+            Facts::LeftOut => Json::Null,
+        }
+    }
+
+    fn statement(
+        &self,
+        node: Option<&UniqueId>,
+        sql: &str,
+        elapsed: std::time::Duration,
+    ) -> Vec<Record> {
+        let connection = node.map_or("master", UniqueId::as_str);
+        let seconds = elapsed.as_secs_f64();
+        vec![
+            Record::new(
+                ("SQLQuery", "E016"),
+                Level::Debug,
+                format!("On {connection}: {sql}"),
+                self.facts(|| json!({"conn_name": connection, "sql": sql})),
+            ),
+            Record::new(
+                ("SQLQueryStatus", "E017"),
+                Level::Debug,
+                format!("SQL status: done in {seconds:.3} seconds"),
+                self.facts(|| json!({"status": "done", "elapsed": seconds, "query_id": ""})),
+            ),
+        ]
     }
 
     /// In `compile` and `show` an error is told by the end of the run, once.
@@ -436,25 +485,6 @@ pub(super) fn node_info(node: &NodeFacts, status: &str, result: Option<&NodeResu
         "resource_type": node.resource_type.as_str(),
         "unique_id": node.unique_id.as_str(),
     })
-}
-
-fn statement(node: Option<&UniqueId>, sql: &str, elapsed: std::time::Duration) -> Vec<Record> {
-    let connection = node.map_or("master", UniqueId::as_str);
-    let seconds = elapsed.as_secs_f64();
-    vec![
-        Record::new(
-            ("SQLQuery", "E016"),
-            Level::Debug,
-            format!("On {connection}: {sql}"),
-            json!({"conn_name": connection, "sql": sql}),
-        ),
-        Record::new(
-            ("SQLQueryStatus", "E017"),
-            Level::Debug,
-            format!("SQL status: done in {seconds:.3} seconds"),
-            json!({"status": "done", "elapsed": seconds, "query_id": ""}),
-        ),
-    ]
 }
 
 fn template_message(node: Option<&UniqueId>, message: &TemplateMessage) -> Record {
