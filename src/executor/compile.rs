@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::Project;
@@ -9,9 +10,9 @@ use super::resolver::NodeResolver;
 use super::session::Session;
 use crate::diagnostic::Diagnostic;
 use crate::jinja::Value;
-use crate::jinja::context::{self, ExecuteScope, NodeState};
+use crate::jinja::context::{self, ExecuteScope, Lazy, NodeState};
 use crate::jinja::language::{self, Scope};
-use crate::manifest::{Node, UniqueId, kwargs};
+use crate::manifest::{Node, UniqueId, json, kwargs};
 use crate::source::Span;
 
 /// A node's SQL.
@@ -43,24 +44,38 @@ impl Inlined {
     }
 }
 
+/// What a node's templates see of it, shared by all that run in its turn.
+#[derive(Clone)]
+pub struct Shown {
+    model: Lazy<Json>,
+    config: Lazy<IndexMap<String, Json>>,
+}
+
+impl Shown {
+    /// Of a node.
+    pub fn of(project: &Arc<Project>, node: &Arc<Node>) -> Shown {
+        let (project, whole, part) = (Arc::clone(project), Arc::clone(node), Arc::clone(node));
+        Shown {
+            model: Lazy::new(move || project.node_json(&whole)),
+            config: Lazy::new(move || json::config_shape(&part).into_iter().collect()),
+        }
+    }
+}
+
 /// Makes the context in which a node's template and macros run.
 pub fn node_scope(
     project: &Arc<Project>,
     session: &Arc<Session>,
     node: &Node,
+    shown: &Shown,
     extra: Vec<(&'static str, Value)>,
 ) -> (Scope, Arc<NodeState>) {
     let graph_of = Arc::clone(project);
-    let model = project.node_json(node);
-    let config = match model.get("config") {
-        Some(Json::Object(config)) => config.clone().into_iter().collect(),
-        _ => node.config.set.clone(),
-    };
     let scope = ExecuteScope {
         package: Arc::clone(&node.package),
         this: Some(node.relation.clone()),
-        model,
-        config,
+        model: shown.model.clone(),
+        config: shown.config.clone(),
         graph: Arc::new(move || graph_of.graph_json().clone()),
         resolver: Arc::new(NodeResolver::for_node(project, node)),
         warehouse: Arc::clone(session) as Arc<dyn crate::jinja::Warehouse>,
@@ -82,10 +97,11 @@ pub fn compile(
     project: &Arc<Project>,
     session: &Arc<Session>,
     node: &Node,
+    shown: &Shown,
 ) -> Result<Compiled, Box<Diagnostic>> {
     let mut inlined = Vec::new();
     gather(project, session, node, &mut inlined, &mut Vec::new())?;
-    let own: Arc<str> = render(project, session, node)?.into();
+    let own: Arc<str> = render(project, session, node, shown)?.into();
     let sql = if inlined.is_empty() {
         Arc::clone(&own)
     } else {
@@ -142,7 +158,7 @@ fn ephemeral(
     if let Some(sql) = known(project) {
         return Ok(sql);
     }
-    let sql: Arc<str> = render(project, session, node)?.into();
+    let sql: Arc<str> = render(project, session, node, &Shown::of(project, node))?.into();
     project
         .ephemerals
         .lock()
@@ -155,9 +171,10 @@ fn render(
     project: &Arc<Project>,
     session: &Arc<Session>,
     node: &Node,
+    shown: &Shown,
 ) -> Result<String, Box<Diagnostic>> {
-    let extra = test_arguments(project, session, node)?;
-    let (scope, _) = node_scope(project, session, node, extra);
+    let extra = test_arguments(project, session, node, shown)?;
+    let (scope, _) = node_scope(project, session, node, shown, extra);
     let template = project.engine.compile(&node.file)?;
     project.engine.render(&template, &scope)
 }
@@ -167,11 +184,12 @@ fn test_arguments(
     project: &Arc<Project>,
     session: &Arc<Session>,
     node: &Node,
+    shown: &Shown,
 ) -> Result<Vec<(&'static str, Value)>, Box<Diagnostic>> {
     let Some(test) = node.test.as_ref().and_then(|test| test.generic.as_ref()) else {
         return Ok(Vec::new());
     };
-    let (scope, _) = node_scope(project, session, node, Vec::new());
+    let (scope, _) = node_scope(project, session, node, shown, Vec::new());
     let span = match &node.patch_span {
         Some(span) => span.clone(),
         None => Span::new(&node.file, 0..node.file.text.len()),

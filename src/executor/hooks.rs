@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use serde_json::json;
 
 use super::Project;
-use super::compile::node_scope;
+use super::compile::{Shown, node_scope};
 use super::event::{NodeFacts, NodeResult, NodeStatus};
 use super::run::empty_result;
 use super::session::Session;
@@ -133,7 +133,8 @@ fn send(
     node: &Arc<Node>,
     extra: Vec<(&'static str, Value)>,
 ) -> Result<String, Box<Diagnostic>> {
-    let (scope, _) = node_scope(project, session, node, extra);
+    let shown = Shown::of(project, node);
+    let (scope, _) = node_scope(project, session, node, &shown, extra);
     let template = project.engine.compile(&node.file)?;
     let sql = project.engine.render(&template, &scope)?;
     if sql.trim().is_empty() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::compile::{Compiled, compile, node_scope};
+use super::compile::{Compiled, Shown, compile, node_scope};
 use super::event::{NodeFacts, NodeResult, NodeStatus};
 use super::run::empty_result;
 use super::session::Session;
@@ -52,11 +52,14 @@ fn turn(
     result: &mut NodeResult,
 ) -> Result<(), Box<Diagnostic>> {
     let compile_started = SystemTime::now();
+    let shown = Shown::of(project, node);
     if node.resource_type == ResourceType::Seed {
         result.compile = Some((compile_started, SystemTime::now()));
-        return timed(result, |result| build_seed(project, session, node, result));
+        return timed(result, |result| {
+            build_seed(project, session, node, &shown, result)
+        });
     }
-    let compiled = compile(project, session, node)?;
+    let compiled = compile(project, session, node, &shown)?;
     result.compile = Some((compile_started, SystemTime::now()));
     result.compiled_code = Some(Arc::clone(&compiled.sql));
     let path = artifact_path(node);
@@ -68,8 +71,8 @@ fn turn(
         return Ok(());
     }
     timed(result, |result| match node.resource_type {
-        ResourceType::Test => run_test(project, session, node, &compiled, result),
-        _ => build_model(project, session, node, &compiled, result),
+        ResourceType::Test => run_test(project, session, node, &shown, &compiled, result),
+        _ => build_model(project, session, node, &shown, &compiled, result),
     })
 }
 
@@ -87,10 +90,11 @@ fn build_model(
     project: &Arc<Project>,
     session: &Arc<Session>,
     node: &Arc<Node>,
+    shown: &Shown,
     compiled: &Compiled,
     result: &mut NodeResult,
 ) -> Result<(), Box<Diagnostic>> {
-    let main = materialize(project, session, node, Some(compiled))?;
+    let main = materialize(project, session, node, shown, Some(compiled))?;
     take_response(result, main);
     Ok(())
 }
@@ -99,12 +103,13 @@ fn build_seed(
     project: &Arc<Project>,
     session: &Arc<Session>,
     node: &Arc<Node>,
+    shown: &Shown,
     result: &mut NodeResult,
 ) -> Result<(), Box<Diagnostic>> {
     let rows = Arc::new(read_seed(project, node)?);
     let count = rows.rows.len() as u64;
     session.set_seed(rows);
-    let main = materialize(project, session, node, None)?;
+    let main = materialize(project, session, node, shown, None)?;
     take_response(result, main);
     result.rows_affected.get_or_insert(count);
     Ok(())
@@ -114,10 +119,11 @@ fn run_test(
     project: &Arc<Project>,
     session: &Arc<Session>,
     node: &Arc<Node>,
+    shown: &Shown,
     compiled: &Compiled,
     result: &mut NodeResult,
 ) -> Result<(), Box<Diagnostic>> {
-    let main = materialize(project, session, node, Some(compiled))?;
+    let main = materialize(project, session, node, shown, Some(compiled))?;
     let table = main.as_ref().map(|main| &main.table);
     let verdict = table.and_then(verdict).ok_or_else(|| {
         let message = "the test's query must return one row with `failures`, `should_warn` and `should_error`";
@@ -199,6 +205,7 @@ fn materialize(
     project: &Arc<Project>,
     session: &Arc<Session>,
     node: &Arc<Node>,
+    shown: &Shown,
     compiled: Option<&Compiled>,
 ) -> Result<Option<QueryOutcome>, Box<Diagnostic>> {
     let name = node.materialization();
@@ -214,7 +221,7 @@ fn materialize(
     let hooks_of = |key: &str| context::hook_values(node.config.get(key));
     extra.push(("pre_hooks", hooks_of("pre-hook")));
     extra.push(("post_hooks", hooks_of("post-hook")));
-    let (scope, state) = node_scope(project, session, node, extra);
+    let (scope, state) = node_scope(project, session, node, shown, extra);
     let returned = project.engine.call(&called, &[], &[], &scope)?;
     for relation in context::materialized_relations(&returned) {
         session.note(CacheChange::Added(relation));
@@ -274,7 +281,7 @@ fn read_seed(project: &Project, node: &Node) -> Result<Table, Box<Diagnostic>> {
     let delimiter = node.config.text("delimiter").unwrap_or(",");
     let &[delimiter] = delimiter.as_bytes() else {
         let message = format!("`delimiter` must be one character, found `{delimiter}`");
-        return Err(Box::new(Diagnostic::error(Code::CompilerError, message)));
+        return Err(Box::new(Diagnostic::error(Code::BadConfig, message)));
     };
     let as_text: BTreeSet<String> = match node.config.get("column_types") {
         Some(serde_json::Value::Object(types)) => {

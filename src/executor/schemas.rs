@@ -100,8 +100,8 @@ pub fn plain_scope(
         ExecuteScope {
             package: Arc::clone(&package),
             this: None,
-            model: serde_json::Value::Null,
-            config: indexmap::IndexMap::new(),
+            model: serde_json::Value::Null.into(),
+            config: indexmap::IndexMap::new().into(),
             graph: Arc::new(move || graph_of.graph_json().clone()),
             resolver: Arc::new(resolver),
             warehouse: Arc::clone(session) as Arc<dyn Warehouse>,

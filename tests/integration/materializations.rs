@@ -320,8 +320,8 @@ impl House {
             ExecuteScope {
                 package: "shop".into(),
                 this: Some(self.relation(name)),
-                model: json!({"name": name, "resource_type": kind, "config": config, "description": "what it is", "columns": columns}),
-                config,
+                model: json!({"name": name, "resource_type": kind, "config": config, "description": "what it is", "columns": columns}).into(),
+                config: config.into(),
                 graph: Arc::new(move || graph.clone()),
                 resolver: Arc::new(Names(self.dialect, self.schema.clone())),
                 warehouse: Arc::clone(&self.live) as Arc<dyn Warehouse>,
@@ -753,15 +753,8 @@ fn tests_count_what_is_wrong() {
 
         let mut stored = config;
         stored["store_failures"] = json!(true);
-        assert_eq!(
-            cell(&house.build("kept", stored.clone(), unique), 0),
-            Datum::Int(1)
-        );
+        assert_eq!(cell(&house.build("kept", stored, unique), 0), Datum::Int(1));
         assert_eq!(house.rows("select n_records from @.kept"), "2");
-        stored["limit"] = json!(2);
-        let all = house.build("few", stored, "select * from {{ ref('t') }}");
-        assert_eq!(cell(&all, 0), Datum::Int(2));
-        assert_eq!(house.rows("select count(*) from @.few"), "2");
     });
 }
 
@@ -1033,8 +1026,8 @@ fn the_sql_of_snowflake_parses() {
             ExecuteScope {
                 package: "shop".into(),
                 this: Some(this),
-                model: json!({"name": "t", "resource_type": "model"}),
-                config,
+                model: json!({"name": "t", "resource_type": "model"}).into(),
+                config: config.into(),
                 graph: Arc::new(|| json!({})),
                 resolver: Arc::new(Names(&SNOWFLAKE, "main".into())),
                 warehouse: Arc::clone(&paper) as Arc<dyn Warehouse>,

@@ -10,7 +10,7 @@ use super::super::interrupt;
 use super::super::pipeline::{self, Parsed, TemplateFlags};
 use super::{CommandResult, Invocation, Outcome};
 use crate::diagnostic::Diagnostic;
-use crate::executor::compile::compile as compile_node;
+use crate::executor::compile::{Shown, compile as compile_node};
 use crate::executor::event::{self, Event};
 use crate::executor::run::{self, OnFailure, RunOptions};
 use crate::executor::session::{Session, SessionShared};
@@ -100,7 +100,8 @@ pub fn compile_one(
 ) -> Result<Arc<str>, Box<Diagnostic>> {
     let session = Arc::new(Session::new(Arc::clone(shared)).map_err(pipeline::no_session)?);
     session.begin_node(&parsed.project, Some(node));
-    Ok(compile_node(&parsed.project, &session, node)?.sql)
+    let shown = Shown::of(&parsed.project, node);
+    Ok(compile_node(&parsed.project, &session, node, &shown)?.sql)
 }
 
 /// Makes a node of text from the command line.

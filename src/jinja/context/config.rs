@@ -24,11 +24,14 @@ pub(super) fn object(context: &Arc<Context>) -> Value {
 
 /// What a node's config holds where nobody set it. Keys that dbt knows and leaves empty are null.
 fn default_of(context: &Context, key: &str) -> Option<Json> {
-    let resource = context
-        .model
-        .get("resource_type")
-        .and_then(Json::as_str)
-        .unwrap_or("model");
+    let resource = match context.config.get("materialized").and_then(Json::as_str) {
+        Some(kind @ ("test" | "seed")) => kind,
+        Some(_) => "model",
+        None => {
+            let resource = context.model.get("resource_type");
+            resource.and_then(Json::as_str).unwrap_or("model")
+        }
+    };
     let value = match (resource, key) {
         ("test", "materialized") => json!("test"),
         ("test", "severity") => json!("ERROR"),

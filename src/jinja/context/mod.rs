@@ -17,7 +17,8 @@ mod table;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use indexmap::IndexMap;
 use minijinja::Value;
@@ -88,9 +89,9 @@ pub struct ExecuteScope {
     /// What `this` shows.
     pub this: Option<Relation>,
     /// What `model` shows: the node in its manifest shape.
-    pub model: Json,
+    pub model: Lazy<Json>,
     /// What `config.get` shows: the merged configuration.
-    pub config: IndexMap<String, Json>,
+    pub config: Lazy<IndexMap<String, Json>>,
     /// What `graph` shows: nodes, sources and so on in their manifest shapes; made at first use.
     pub graph: Arc<dyn Fn() -> Json + Send + Sync>,
     /// Names to relations.
@@ -99,6 +100,31 @@ pub struct ExecuteScope {
     pub warehouse: Arc<dyn Warehouse>,
     /// Further names: `sql`, `compiled_code`, `pre_hooks`, `post_hooks`, `schemas`, `results` ...
     pub extra: Vec<(&'static str, Value)>,
+}
+
+/// A value that is made when it is first asked for, once for all who share it.
+#[derive(Clone)]
+pub struct Lazy<T>(Arc<LazyLock<T, Box<dyn FnOnce() -> T + Send>>>);
+
+impl<T> Lazy<T> {
+    /// Says how the value is made.
+    pub fn new(make: impl FnOnce() -> T + Send + 'static) -> Lazy<T> {
+        Lazy(Arc::new(LazyLock::new(Box::new(make))))
+    }
+}
+
+impl<T: Send + 'static> From<T> for Lazy<T> {
+    fn from(made: T) -> Lazy<T> {
+        Lazy::new(move || made)
+    }
+}
+
+impl<T> Deref for Lazy<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
 }
 
 /// The state that a node's templates share while it runs.
@@ -129,8 +155,8 @@ pub fn parse_context(
 ) -> (Value, Arc<Mutex<Collected>>) {
     let context = Context {
         this: Some(scope.this),
-        model: scope.model,
-        config: scope.config,
+        model: scope.model.into(),
+        config: scope.config.into(),
         ..blank(project, scope.package, Mode::Parse)
     };
     let collected = Arc::clone(&context.collected);
@@ -185,8 +211,8 @@ fn blank(project: &Arc<ProjectFacts>, package: Arc<str>, mode: Mode) -> Context 
         package,
         mode,
         this: None,
-        config: IndexMap::new(),
-        model: Json::Null,
+        config: IndexMap::new().into(),
+        model: Json::Null.into(),
         graph: None,
         resolver: None,
         warehouse: Arc::new(NoWarehouse),

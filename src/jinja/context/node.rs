@@ -14,8 +14,8 @@ use serde_json::{Map, Value as Json};
 use super::callable::namespace;
 use super::relation::relation_value;
 use super::{
-    DBT_VERSION, NodeState, ProjectFacts, adapter, column, config, exceptions, functions, modules,
-    refs, relation, results,
+    DBT_VERSION, Lazy, NodeState, ProjectFacts, adapter, column, config, exceptions, functions,
+    modules, refs, relation, results,
 };
 use crate::jinja::language::{from_json, list};
 use crate::jinja::port::{Collected, Resolver, Warehouse};
@@ -38,8 +38,8 @@ pub(super) struct Context {
     pub package: Arc<str>,
     pub mode: Mode,
     pub this: Option<Relation>,
-    pub config: IndexMap<String, Json>,
-    pub model: Json,
+    pub config: Lazy<IndexMap<String, Json>>,
+    pub model: Lazy<Json>,
     pub graph: Option<Arc<dyn Fn() -> Json + Send + Sync>>,
     pub resolver: Option<Arc<dyn Resolver>>,
     pub warehouse: Arc<dyn Warehouse>,

@@ -100,6 +100,14 @@ pub fn node_shape(node: &Node, dialect: &Dialect) -> Json {
     to_json(&Shapes::for_templates(dialect).node(node))
 }
 
+/// What a template sees as `model.config`.
+pub fn config_shape(node: &Node) -> serde_json::Map<String, Json> {
+    match to_json(&ConfigShape(node)) {
+        Json::Object(config) => config,
+        _ => serde_json::Map::new(),
+    }
+}
+
 /// The same of a source.
 pub fn source_shape(source: &Source, dialect: &Dialect) -> Json {
     to_json(&Shapes::for_templates(dialect).source(source))
@@ -369,13 +377,14 @@ fn seed_checksum(node: &Node) -> (&'static str, String) {
 }
 
 fn sha256(text: &str) -> String {
-    use std::fmt::Write;
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
     let digest = Sha256::digest(text.as_bytes());
-    let mut hex = String::with_capacity(64);
-    for byte in digest {
-        write!(hex, "{byte:02x}").expect("a string takes all that is written");
-    }
-    hex
+    let digits = digest
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15].map(|half| DIGITS[usize::from(half)]));
+    digits.collect()
 }
 
 struct ColumnsShape<'a>(&'a indexmap::IndexMap<String, ColumnInfo>);
