@@ -67,6 +67,8 @@ codes! {
     UnknownDoc = "unknown-doc",
     /// Nodes that depend on each other.
     Cycle = "cycle",
+    /// A file of SQL in which nothing stands.
+    EmptyFile = "empty-file",
     /// A property file that describes a node which does not exist.
     UnknownPatch = "unknown-patch",
     /// A config whose value is not understood.

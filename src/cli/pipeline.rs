@@ -431,13 +431,27 @@ pub fn write_run_results(
     results: &[Arc<NodeResult>],
     elapsed: Duration,
 ) -> Result<(), Vec<Diagnostic>> {
+    let args = &parsed.project.facts.invocation_args;
+    write_run_results_of(invocation, parsed, results, elapsed, args)
+}
+
+/// As [`write_run_results`], with the command's own flags.
+///
+/// # Errors
+/// As [`write_run_results`].
+pub fn write_run_results_of(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    results: &[Arc<NodeResult>],
+    elapsed: Duration,
+    args: &Map<String, Json>,
+) -> Result<(), Vec<Diagnostic>> {
     let settings = &invocation.settings;
     if !settings.write_json {
         return Ok(());
     }
     let path = parsed.project.target_path.join("run_results.json");
     let facts = parsed.artifact_facts(settings);
-    let args = &parsed.project.facts.invocation_args;
     artifacts::write_run_results(&path, &facts, results, elapsed, args)
         .map_err(|error| vec![cannot_write(&path, &error)])
 }

@@ -6,7 +6,7 @@ use super::{Project, QueryComment};
 use crate::jinja::context;
 use crate::jinja::language::{self, Scope};
 use crate::manifest::Node;
-use crate::source::{SourceFile, Span};
+use crate::source::SourceFile;
 
 /// A rendered `query-comment`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,13 @@ pub struct Comment {
 }
 
 impl Comment {
+    /// Makes a comment of a text; an empty text is none.
+    fn new(text: &str, append: bool) -> Option<Comment> {
+        // A comment cannot hold the end of a comment.
+        let text = text.trim().replace("*/", "* /");
+        (!text.is_empty()).then_some(Comment { text, append })
+    }
+
     /// Adds it to a statement; the number says how many bytes now stand before the statement.
     pub fn add_to(&self, sql: &str) -> (String, usize) {
         if self.append {
@@ -41,25 +48,16 @@ pub fn comment_for(project: &Project, node: Option<&Node>) -> Option<Comment> {
         Some(template) if !template.contains('{') => template.clone(),
         Some(template) => {
             let file = SourceFile::inline("query-comment", template.as_str());
-            let span = Span::new(&file, 0..template.len());
             let package = project.manifest.project.clone();
             let node = node.map_or(serde_json::Value::Null, |node| project.node_json(node));
             let node = language::from_json(&node);
             let root = context::comment_context(&project.facts, &package, node);
             let scope = Scope { package, root };
-            project
-                .engine
-                .render_native(template, &span, &scope)
-                .ok()?
-                .to_string()
+            let template = project.engine.compile(&file).ok()?;
+            project.engine.render_or_return(&template, &scope).ok()?
         }
     };
-    // A comment cannot hold the end of a comment.
-    let text = text.replace("*/", "* /");
-    (!text.trim().is_empty()).then_some(Comment {
-        text,
-        append: *append,
-    })
+    Comment::new(&text, *append)
 }
 
 fn default_comment(project: &Project, node: Option<&Node>) -> String {
@@ -82,10 +80,7 @@ mod tests {
 
     #[test]
     fn a_comment_stands_before_or_behind() {
-        let mut comment = Comment {
-            text: "x".to_owned(),
-            append: false,
-        };
+        let mut comment = Comment::new("x\n", false).expect("it is not empty");
         assert_eq!(
             comment.add_to("select 1"),
             ("/* x */\nselect 1".to_owned(), 8)
@@ -95,5 +90,8 @@ mod tests {
             comment.add_to("select 1;\n"),
             ("select 1\n/* x */;".to_owned(), 0)
         );
+        assert_eq!(Comment::new(" \n", false), None);
+        let closed = Comment::new("a */ b", false).expect("it is not empty");
+        assert_eq!(closed.add_to("x").0, "/* a * / b */\nx");
     }
 }

@@ -281,7 +281,7 @@ fn read_seed(project: &Project, node: &Node) -> Result<Table, Box<Diagnostic>> {
     let delimiter = node.config.text("delimiter").unwrap_or(",");
     let &[delimiter] = delimiter.as_bytes() else {
         let message = format!("`delimiter` must be one character, found `{delimiter}`");
-        return Err(Box::new(Diagnostic::error(Code::BadConfig, message)));
+        return Err(Box::new(Diagnostic::error(Code::CompilerError, message)));
     };
     let as_text: BTreeSet<String> = match node.config.get("column_types") {
         Some(serde_json::Value::Object(types)) => {

@@ -199,7 +199,7 @@ impl State {
         // A closed channel means that the reporter has ended; the run goes on without it.
         let _ = shared.events.send(Event::Statement {
             node: self.node.clone(),
-            sql: sql.to_owned(),
+            sql: sent.to_owned(),
             elapsed: started.elapsed(),
         });
         match outcome {

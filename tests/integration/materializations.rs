@@ -753,8 +753,15 @@ fn tests_count_what_is_wrong() {
 
         let mut stored = config;
         stored["store_failures"] = json!(true);
-        assert_eq!(cell(&house.build("kept", stored, unique), 0), Datum::Int(1));
+        assert_eq!(
+            cell(&house.build("kept", stored.clone(), unique), 0),
+            Datum::Int(1)
+        );
         assert_eq!(house.rows("select n_records from @.kept"), "2");
+        stored["limit"] = json!(2);
+        let all = house.build("few", stored, "select * from {{ ref('t') }}");
+        assert_eq!(cell(&all, 0), Datum::Int(2));
+        assert_eq!(house.rows("select count(*) from @.few"), "2");
     });
 }
 

@@ -13,14 +13,35 @@ comment on {{ (relation.type or 'table') | replace('_', ' ') }} {{ relation }} i
   {{- return(adapter.dispatch('alter_column_comment', 'dbt')(relation, column_dict)) -}}
 {%- endmacro %}
 
-{# One statement a column that both the YAML and the database know. #}
+{# One statement a column; the caller has left out those that the database does not know. #}
 {% macro default__alter_column_comment(relation, column_dict) -%}
-  {%- set existing = adapter.get_columns_in_relation(relation) | map(attribute='name') | list -%}
-  {%- for name, column in column_dict.items() if name in existing -%}
+  {%- for name, column in column_dict.items() -%}
 comment on column {{ relation }}.{{ adapter.quote(name) if column.quote else name }} is {{ dbt.string_literal(dbt.escape_single_quotes(column.description)) }}
     {%- if not loop.last %};
 {% endif -%}
   {%- endfor -%}
+{%- endmacro %}
+
+
+{# The columns that the database has; of the others a warning is said. #}
+{% macro validate_doc_columns(relation, column_dict, existing_column_names) -%}
+  {%- set existing_lower = existing_column_names | map('lower') | list -%}
+  {%- set present = {} -%}
+  {%- set missing = [] -%}
+  {%- for name, column in column_dict.items() -%}
+    {%- if name in existing_column_names or (not column.quote and name | lower in existing_lower) -%}
+      {%- do present.update({name: column}) -%}
+    {%- else -%}
+      {%- do missing.append(name) -%}
+    {%- endif -%}
+  {%- endfor -%}
+  {%- if missing -%}
+    {%- do exceptions.warn(
+      'In relation ' ~ relation ~ ': The following columns are specified in the schema but are not present in the database: '
+      ~ missing | join(', ')
+    ) -%}
+  {%- endif -%}
+  {%- do return(present) -%}
 {%- endmacro %}
 
 
@@ -33,7 +54,9 @@ comment on column {{ relation }}.{{ adapter.quote(name) if column.quote else nam
     {%- do run_query(alter_relation_comment(relation, model.description)) -%}
   {%- endif -%}
   {%- if for_columns and config.persist_column_docs() and model.columns -%}
-    {%- set comments = alter_column_comment(relation, model.columns) | trim -%}
+    {%- set existing = adapter.get_columns_in_relation(relation) | map(attribute='name') | list -%}
+    {%- set columns = validate_doc_columns(relation, model.columns, existing) -%}
+    {%- set comments = alter_column_comment(relation, columns) | trim -%}
     {%- if comments -%}
       {%- do run_query(comments) -%}
     {%- endif -%}

@@ -22,6 +22,15 @@
 {%- endmacro %}
 
 
+{% macro drop_schema_named(schema_name) -%}
+  {{- return(adapter.dispatch('drop_schema_named', 'dbt')(schema_name)) -}}
+{%- endmacro %}
+
+{% macro default__drop_schema_named(schema_name) -%}
+  {%- do adapter.drop_schema(api.Relation.create(schema=schema_name)) -%}
+{%- endmacro %}
+
+
 {% macro information_schema_name(database) -%}
   {%- do return(adapter.dispatch('information_schema_name', 'dbt')(database)) -%}
 {%- endmacro %}

@@ -2,7 +2,8 @@
 
 {% materialization test, default -%}
   {%- set relations = [] -%}
-  {%- set limit = config.get('limit') -%}
+  {#- The limit bounds what is stored as well. -#}
+  {%- set limited_sql = get_limit_subquery_sql(sql, config.get('limit')) -%}
 
   {%- if should_store_failures() -%}
     {%- set strategy = (config.get('store_failures_as') or 'table') | lower -%}
@@ -12,9 +13,9 @@
     {%- set target_relation = this.incorporate(type=strategy) -%}
     {%- set existing_relation = load_cached_relation(this) -%}
     {%- if strategy == 'view' -%}
-      {%- do publish_view(target_relation, existing_relation, sql) -%}
+      {%- do publish_view(target_relation, existing_relation, limited_sql) -%}
     {%- else -%}
-      {%- do publish_table(target_relation, existing_relation, sql) -%}
+      {%- do publish_table(target_relation, existing_relation, limited_sql) -%}
     {%- endif -%}
     {%- do adapter.commit() -%}
     {%- do relations.append(target_relation) -%}
@@ -23,11 +24,11 @@ select *
 from {{ target_relation }}
     {%- endset -%}
   {%- else -%}
-    {%- set main_sql = sql -%}
+    {%- set main_sql = limited_sql -%}
   {%- endif -%}
 
   {%- call statement('main', fetch_result=true, auto_begin=false) -%}
-    {{- get_test_sql(main_sql, config.get('fail_calc'), config.get('warn_if'), config.get('error_if'), limit) -}}
+    {{- get_test_sql(main_sql, config.get('fail_calc'), config.get('warn_if'), config.get('error_if'), none) -}}
   {%- endcall -%}
 
   {{- return({'relations': relations}) -}}

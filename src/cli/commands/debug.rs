@@ -7,14 +7,14 @@ use super::super::pipeline::{self, Opened, TemplateFlags};
 use super::{CommandResult, Invocation, Outcome};
 use crate::adapter;
 use crate::config::profile;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::event::{self, Event};
 use crate::executor::session::failure;
 
 /// `debug`.
 ///
 /// # Errors
-/// What is wrong with the project's file or the profile.
+/// There is no project; what is wrong with its file or the profile is a check that failed.
 pub fn debug(invocation: &Invocation, args: DebugArgs) -> CommandResult {
     let settings = &invocation.settings;
     let say = |text: String| invocation.report(Event::Output(event::Output::Text(text)));
@@ -41,10 +41,16 @@ pub fn debug(invocation: &Invocation, args: DebugArgs) -> CommandResult {
             std::env::consts::ARCH
         ));
     }
-    let mut opened = pipeline::open(settings, TemplateFlags::default(), &|event| {
+    let mut opened = match pipeline::open(settings, TemplateFlags::default(), &|event| {
         invocation.report(event);
-    })?;
-    if !args.connection {
+    }) {
+        Ok(opened) => opened,
+        Err(wrong) if wrong.iter().any(|found| found.code == Code::NoProject) => return Err(wrong),
+        Err(wrong) => return Ok(refuse(invocation, wrong)),
+    };
+    if args.connection {
+        say("Skipping steps before connection verification".to_owned());
+    } else {
         describe(&opened, &say);
     }
     for warning in std::mem::take(&mut opened.warnings) {
@@ -68,10 +74,39 @@ pub fn debug(invocation: &Invocation, args: DebugArgs) -> CommandResult {
         }
         Err(diagnostic) => {
             say("  Connection test: [ERROR]".to_owned());
+            say("1 check failed:".to_owned());
             invocation.report(Event::Diagnostic(Arc::new(*diagnostic)));
             Ok(Outcome::Failed)
         }
     }
+}
+
+/// Says which of the two files is wrong, and why.
+fn refuse(invocation: &Invocation, wrong: Vec<Diagnostic>) -> Outcome {
+    let in_project = |found: &Diagnostic| {
+        let places = found.labels.iter();
+        places
+            .map(|label| label.span.file.path.as_str())
+            .any(|path| path.ends_with("dbt_project.yml"))
+    };
+    let (file, what) = if wrong.iter().any(in_project) {
+        ("dbt_project.yml", "Project")
+    } else {
+        ("profiles.yml", "Profile")
+    };
+    let lines = [
+        "Configuration:".to_owned(),
+        format!("  {file} file [ERROR invalid]"),
+        "1 check failed:".to_owned(),
+        format!("{what} loading failed for the following reason:"),
+    ];
+    for line in lines {
+        invocation.report(Event::Output(event::Output::Text(line)));
+    }
+    for diagnostic in wrong {
+        invocation.report(Event::Diagnostic(Arc::new(diagnostic)));
+    }
+    Outcome::Failed
 }
 
 fn describe(opened: &Opened, say: &dyn Fn(String)) {

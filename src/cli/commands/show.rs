@@ -1,6 +1,7 @@
 //! `show`: the rows of a model, a seed, a test or a query, as the database has them now.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::super::args::{Output, ShowArgs, TypeArgs};
 use super::super::pipeline::{self, Parsed, TemplateFlags};
@@ -8,12 +9,13 @@ use super::super::table;
 use super::compile::{compile_one, inline_node};
 use super::{CommandResult, Invocation, Outcome};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::executor::event::{self, Event};
+use crate::executor::event::{self, Event, NodeFacts, NodeResult, NodeStatus};
+use crate::executor::run::empty_result;
 use crate::executor::schemas::plain_scope;
 use crate::executor::session::{Session, SessionShared};
 use crate::jinja::port::{Fetch, Transaction};
 use crate::jinja::{Value, Warehouse};
-use crate::manifest::ResourceType;
+use crate::manifest::{Node, ResourceType};
 use crate::table::Table;
 
 /// `show`.
@@ -30,10 +32,13 @@ pub fn show(invocation: &Invocation, args: ShowArgs) -> CommandResult {
     let parsed = pipeline::parse(settings, flags, &report)?;
     let shared = invocation.sessions(&parsed)?;
     let limit = u64::try_from(args.limit).ok();
+    let started = Instant::now();
     if let Some(text) = &args.inline {
         let node = inline_node(&parsed, text)?;
-        let table = rows_of(&parsed, &shared, &node, limit).map_err(|wrong| vec![*wrong])?;
+        let (table, result) =
+            rows_of(&parsed, &shared, &node, limit).map_err(|wrong| vec![*wrong])?;
         print(invocation, None, &table, args.output);
+        write_results(invocation, &parsed, vec![result], args.limit, started)?;
         return Ok(Outcome::Success);
     }
     if args.select.select.is_empty() {
@@ -58,44 +63,78 @@ pub fn show(invocation: &Invocation, args: ShowArgs) -> CommandResult {
         .iter()
         .any(|node| node.resource_type != ResourceType::Test);
     let mut outcome = Outcome::Success;
+    let mut results = Vec::new();
     for node in nodes {
         // The tests that come along with a model are not what was asked for.
         if several && node.resource_type == ResourceType::Test {
             continue;
         }
-        let rows = if node.resource_type == ResourceType::Seed {
-            let relation = node.relation.render(parsed.project.facts.dialect);
-            preview(
-                &parsed,
-                &shared,
-                &format!("select * from {relation}"),
-                limit,
-            )
-        } else {
-            rows_of(&parsed, &shared, node, limit)
-        };
-        match rows {
-            Ok(table) => print(invocation, Some(&node.name), &table, args.output),
+        match rows_of(&parsed, &shared, node, limit) {
+            Ok((table, result)) => {
+                print(invocation, Some(&node.name), &table, args.output);
+                results.push(result);
+            }
             Err(diagnostic) => {
                 outcome = Outcome::Failed;
+                results.push(failed(&parsed, node, &diagnostic));
                 invocation.report(Event::Diagnostic(Arc::new(*diagnostic)));
             }
         }
     }
+    write_results(invocation, &parsed, results, args.limit, started)?;
     Ok(outcome)
 }
 
+/// A node's first rows, and what the artifact says of them.
 fn rows_of(
     parsed: &Parsed,
     shared: &Arc<SessionShared>,
-    node: &Arc<crate::manifest::Node>,
+    node: &Arc<Node>,
     limit: Option<u64>,
-) -> Result<Table, Box<Diagnostic>> {
-    let sql = compile_one(parsed, shared, node)?;
-    preview(parsed, shared, &sql, limit).map_err(|mut diagnostic| {
-        crate::executor::locate::place(&mut diagnostic, node, Some(&sql));
-        diagnostic
-    })
+) -> Result<(Table, NodeResult), Box<Diagnostic>> {
+    let dialect = parsed.project.facts.dialect;
+    let is_seed = node.resource_type == ResourceType::Seed;
+    let compiled: Arc<str> = if is_seed {
+        format!("select * from {}", node.relation.render(dialect)).into()
+    } else {
+        compile_one(parsed, shared, node)?
+    };
+    let header = node.config.text("sql_header");
+    let (sql, table) = limited(parsed, shared, &compiled, header, limit).map_err(|mut wrong| {
+        if !is_seed {
+            crate::executor::locate::place(&mut wrong, node, Some(&compiled));
+        }
+        wrong
+    })?;
+    let mut result = empty_result(&facts_of(parsed, node), "MainThread");
+    result.compiled_code = Some(sql.into());
+    Ok((table, result))
+}
+
+fn facts_of(parsed: &Parsed, node: &Node) -> Arc<NodeFacts> {
+    Arc::new(NodeFacts::new(node, parsed.project.facts.dialect))
+}
+
+fn failed(parsed: &Parsed, node: &Node, diagnostic: &Diagnostic) -> NodeResult {
+    let facts = facts_of(parsed, node);
+    NodeResult {
+        status: NodeStatus::Error,
+        message: Some(facts.failure(diagnostic)),
+        ..empty_result(&facts, "MainThread")
+    }
+}
+
+fn write_results(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    results: Vec<NodeResult>,
+    limit: i64,
+    started: Instant,
+) -> Result<(), Vec<Diagnostic>> {
+    let results: Vec<_> = results.into_iter().map(Arc::new).collect();
+    let mut args = parsed.project.facts.invocation_args.clone();
+    args.insert("limit".to_owned(), limit.into());
+    pipeline::write_run_results_of(invocation, parsed, &results, started.elapsed(), &args)
 }
 
 /// Fetches the first rows of a query.
@@ -108,22 +147,33 @@ pub fn preview(
     sql: &str,
     limit: Option<u64>,
 ) -> Result<Table, Box<Diagnostic>> {
+    limited(parsed, shared, sql, None, limit).map(|(_, table)| table)
+}
+
+/// The statement that fetches the first rows of a query, and its rows.
+fn limited(
+    parsed: &Parsed,
+    shared: &Arc<SessionShared>,
+    sql: &str,
+    header: Option<&str>,
+    limit: Option<u64>,
+) -> Result<(String, Table), Box<Diagnostic>> {
     let project = &parsed.project;
     let session = Arc::new(Session::new(Arc::clone(shared)).map_err(pipeline::no_session)?);
     session.begin_node(project, None);
-    let sql = match limit {
-        Some(limit) => {
-            let scope = plain_scope(project, &session, Vec::new());
-            let args = [Value::from(sql), Value::from(limit)];
-            let limited = project
-                .engine
-                .call("get_limit_subquery_sql", &args, &[], &scope)?;
-            limited.to_string()
-        }
-        None => sql.to_owned(),
-    };
+    let scope = plain_scope(project, &session, Vec::new());
+    let nothing = || Value::from(());
+    let args = [
+        Value::from(sql),
+        header.map_or_else(nothing, Value::from),
+        limit.map_or_else(nothing, Value::from),
+    ];
+    let sql = project
+        .engine
+        .call("get_show_sql", &args, &[], &scope)?
+        .to_string();
     let outcome = session.query(&sql, Transaction::AsIs, Fetch::Rows)?;
-    Ok(outcome.table)
+    Ok((sql, outcome.table))
 }
 
 /// Prints rows.

@@ -230,6 +230,9 @@ impl RelationObject {
             "include_policy" => policy(relation.include),
             "quote_character" => Value::from(self.dialect.quote.to_string()),
             "limit" => Value::from(()),
+            // What dbt_utils asks a value before it takes it for a relation.
+            "metadata" => dict([(Value::from("type"), Value::from("Relation"))]),
+            "__mapping__" => Value::from(true),
             _ => {
                 return self
                     .method(name)

@@ -211,6 +211,11 @@ fn relations_and_columns() {
             "True",
         ),
         ("this in [this]", "True"),
+        // How dbt_utils tells a relation from a string.
+        (
+            "this is mapping and this.get('metadata', {}).get('type', '').endswith('Relation')",
+            "True",
+        ),
         (
             "api.Relation.create(identifier='x', type='cte')",
             "__dbt__cte__x",

@@ -6,14 +6,14 @@ use minijinja::{Environment, Value};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
-use super::fault::{Fault, Origin};
+use super::fault::{Fault, Origin, returned};
 use super::frame::{Frame, Package, Rendering};
 use super::lexer::SyntaxError;
 use super::macros::{MacroValue, Program};
 use super::native;
 use super::parser::{Kind, Mentions, Parsed, parse};
 use super::syntax::Syntax;
-use super::{Lookup, MacroFile, MacroInfo, Scope, environment, methods};
+use super::{Lookup, MacroFile, MacroInfo, Scope, environment, methods, py_str};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{SourceFile, Span};
 
@@ -407,6 +407,31 @@ impl Engine {
             Err(error) => {
                 Err(Fault::leave(&error, &template.origin, &|| rendering.names()).into_diagnostic())
             }
+        }
+    }
+
+    /// As [`Engine::render`], where `return(..)` gives the text, as in the body of a macro.
+    ///
+    /// # Errors
+    /// As [`Engine::render`].
+    pub fn render_or_return(
+        &self,
+        template: &Template,
+        scope: &Scope,
+    ) -> Result<String, Box<Diagnostic>> {
+        let program = match &template.body {
+            Body::Text(text) => return Ok(text.clone()),
+            Body::Program(program) => program,
+        };
+        let rendering = self.rendering(scope);
+        match program.run(&self.inner.env, self.frame(&rendering, &template.origin)) {
+            Ok((text, _)) => Ok(text),
+            Err(error) => match returned(&error) {
+                Some(value) => Ok(py_str(&value)),
+                None => Err(
+                    Fault::leave(&error, &template.origin, &|| rendering.names()).into_diagnostic(),
+                ),
+            },
         }
     }
 

@@ -130,6 +130,13 @@ pub(crate) fn register(env: &mut Environment<'static>) {
         env.add_filter(name, |value: Value| value);
     }
     text_filters(env);
+    // Objects that Python would call a mapping say so: relations, which dbt_utils asks for it.
+    env.add_test("mapping", |value: &Value| {
+        value.kind() == ValueKind::Map
+            || value
+                .get_attr("__mapping__")
+                .is_ok_and(|answer| answer.is_true())
+    });
     // dbt's own filter.
     env.add_filter("is_list", |value: &Value| {
         value.kind() == ValueKind::Seq && !value.is_tuple()

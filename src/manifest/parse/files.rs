@@ -8,11 +8,12 @@ use rustc_hash::FxHashSet;
 use serde_json::{Map, Value as Json, json};
 
 use super::names::Names;
-use super::properties::{Patch, Patches};
+use super::properties::{Patch, Patches, Properties};
 use super::{Project, check_config, macros};
 use crate::config::has_jinja;
 use crate::config::node_config::Layer;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::jinja::RefCall;
 use crate::jinja::context::{ParseScope, parse_context};
 use crate::jinja::language::Scope;
 use crate::jinja::port::Collected;
@@ -37,8 +38,8 @@ pub struct Job {
 /// Which entries of property files describe a node that exists.
 pub type Used = FxHashSet<(ResourceType, usize, String)>;
 
-/// Lists the nodes to make.
-pub fn jobs(packages: &[Package]) -> Vec<Job> {
+/// Lists the nodes to make. Files of SQL in which nothing stands make none, as in dbt.
+pub fn jobs(packages: &[Package], diagnostics: &mut Vec<Diagnostic>) -> Vec<Job> {
     let mut jobs = Vec::new();
     for (at, package) in packages.iter().enumerate() {
         let kinds = [
@@ -48,7 +49,15 @@ pub fn jobs(packages: &[Package]) -> Vec<Job> {
             (ResourceType::Test, &package.tests),
         ];
         for (kind, files) in kinds {
-            jobs.extend(files.iter().map(|loaded| file_job(kind, at, loaded)));
+            for loaded in files {
+                let empty = kind != ResourceType::Seed && loaded.file.text.trim().is_empty();
+                if empty {
+                    let message = format!("`{}` is empty, and makes no node", loaded.file.path);
+                    diagnostics.push(Diagnostic::warning(Code::EmptyFile, message));
+                } else {
+                    jobs.push(file_job(kind, at, loaded));
+                }
+            }
         }
         let hooks = [
             ("on-run-start", &package.project.on_run_start),
@@ -94,6 +103,34 @@ fn file_job(kind: ResourceType, package: usize, loaded: &LoadedFile) -> Job {
         file: Arc::clone(&loaded.file),
         index: None,
         tag: None,
+    }
+}
+
+/// Gives entries that stand below the key of another kind (`models:` that describes a seed) to the node
+/// that they mean, as dbt does, and warns.
+pub fn redirect(jobs: &[Job], all: &mut [Properties], diagnostics: &mut Vec<Diagnostic>) {
+    let there: FxHashSet<(ResourceType, &str)> = jobs
+        .iter()
+        .map(|job| (job.kind, job.name.as_str()))
+        .collect();
+    for properties in all {
+        for entry in &mut properties.entries {
+            let (meant, key) = match entry.kind {
+                ResourceType::Model => (ResourceType::Seed, "seeds"),
+                ResourceType::Seed => (ResourceType::Model, "models"),
+                _ => continue,
+            };
+            let name = entry.name.as_str();
+            if there.contains(&(entry.kind, name)) || !there.contains(&(meant, name)) {
+                continue;
+            }
+            let (is, as_if) = (meant.as_str(), entry.kind.as_str());
+            let message = format!("`{name}` is a {is}, and is described as if it were a {as_if}");
+            let warning = Diagnostic::warning(Code::UnknownPatch, message)
+                .at(Span::new(&properties.file, entry.range.clone()));
+            diagnostics.push(warning.help(format!("describe it below `{key}:`")));
+            entry.kind = meant;
+        }
     }
 }
 
@@ -199,6 +236,7 @@ fn node(
             for (key, value) in &layer {
                 found.extend(check_config(job.kind.as_str(), key, value, || span.clone()));
             }
+            found.extend(hooks_twice(&layer, &span));
             node.config.merge(&layer);
         }
     }
@@ -218,6 +256,9 @@ fn node(
         }
     }
     let collected = rendering.finish();
+    if job.kind == ResourceType::Seed {
+        found.extend(hooks_that_read(&node, collected.refs.first()));
+    }
     node.refs = collected.refs;
     node.sources = collected.sources;
     node.depends_on_macros =
@@ -341,6 +382,32 @@ pub fn finish_config(project: &Project<'_>, node: &mut Node, tag: Option<&str>) 
     if let Some(Json::Object(meta)) = node.config.get("meta") {
         node.meta = meta.clone();
     }
+}
+
+/// A `config` that says the same hooks by both of their names, of which one would be lost.
+fn hooks_twice(layer: &Layer, span: &Span) -> Option<Diagnostic> {
+    let names = [("pre_hook", "pre-hook"), ("post_hook", "post-hook")];
+    let (one, other) = names
+        .into_iter()
+        .find(|(one, other)| layer.contains_key(*one) && layer.contains_key(*other))?;
+    let message = format!("`config` has both `{one}` and `{other}`, which are one");
+    let error = Diagnostic::error(Code::CompilerError, message).at(span.clone());
+    Some(error.help(format!("put the statements into one list, `{one}`")))
+}
+
+/// A seed is loaded before anything else is built, so its hooks cannot read other nodes.
+fn hooks_that_read(seed: &Node, read: Option<&(RefCall, Span)>) -> Option<Diagnostic> {
+    let (call, _) = read?;
+    let message = format!(
+        "a hook of seed `{}` reads `{}` by `ref`",
+        seed.name, call.name
+    );
+    let error = Diagnostic::error(Code::BadConfig, message).at(place(seed));
+    Some(
+        error
+            .note("in dbt's words: Seeds cannot depend on other nodes")
+            .help("move the hook to a model that reads the seed"),
+    )
 }
 
 /// The templates of a node's hooks.

@@ -49,11 +49,12 @@ pub fn parse(
     let mut diagnostics = Vec::new();
     let project = Project::new(packages, engine, facts, target, &mut diagnostics);
     let docs = Arc::new(Docs::read(packages, &mut diagnostics));
-    let properties = read_properties(&project, &docs, &mut diagnostics);
+    let mut properties = read_properties(&project, &docs, &mut diagnostics);
+    let jobs = files::jobs(packages, &mut diagnostics);
+    files::redirect(&jobs, &mut properties, &mut diagnostics);
     let patches = Patches::new(&properties, &mut diagnostics);
     let names = Names::new(&project);
 
-    let jobs = files::jobs(packages);
     let (mut nodes, used) = files::nodes(&project, &names, &patches, &jobs, &mut diagnostics);
     let mut manifest = Manifest {
         project: Arc::clone(&facts.project),

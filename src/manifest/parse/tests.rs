@@ -471,6 +471,13 @@ macros:
        |                  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
        |
        = help: write `{% docs nothing %}` in a Markdown file
+    warning[unknown-patch]: `some_seed` is a seed, and is described as if it were a model
+     --> models/schema.yml:3:11
+      |
+    3 |   - name: some_seed
+      |           ^^^^^^^^^
+      |
+      = help: describe it below `seeds:`
     error[jinja-syntax]: unexpected `}`
      --> models/off.sql:1:47
       |
@@ -488,13 +495,6 @@ macros:
       |           ^^^^^^
       |
       = help: a model named `orders` exists
-    warning[unknown-patch]: no model is named `some_seed`
-     --> models/schema.yml:3:11
-      |
-    3 |   - name: some_seed
-      |           ^^^^^^^^^
-      |
-      = help: `some_seed` is a seed: describe it below `seeds:`
     warning[unknown-patch]: no macro is named `no_macro`
       --> models/schema.yml:24:11
        |
@@ -946,4 +946,83 @@ models:
     5 |   - name: a
       |           ^
     ");
+}
+
+#[test]
+fn an_entry_below_the_key_of_another_kind_describes_its_node_all_the_same() {
+    let (manifest, said) = Fixture::new(
+        "
+/// file: seeds/base.csv
+/// file: models/schema.yml
+models:
+  - name: base
+    description: the base
+    columns:
+      - name: id
+        data_tests: [not_null]
+",
+    )
+    .parse();
+    assert_eq!(node(&manifest, "seed.shop.base").description, "the base");
+    let test = manifest
+        .nodes
+        .keys()
+        .find(|id| id.as_str().starts_with("test."));
+    assert!(test.is_some(), "the seed has its test");
+    insta::assert_snapshot!(render(&said), @"
+    warning[unknown-patch]: `base` is a seed, and is described as if it were a model
+     --> models/schema.yml:2:11
+      |
+    2 |   - name: base
+      |           ^^^^
+      |
+      = help: describe it below `seeds:`
+    ");
+}
+
+#[test]
+fn hooks_that_dbt_refuses_are_refused() {
+    insta::assert_snapshot!(complaints("
+/// file: dbt_project.yml
+name: shop
+seeds:
+  post-hook: select * from {{ ref('after') }}
+/// file: seeds/base.csv
+/// file: models/after.sql
+{{ config({'pre_hook': 'select 1', 'pre-hook': 'select 2'}) }} select 1
+"), @"
+    error[compiler-error]: `config` has both `pre_hook` and `pre-hook`, which are one
+     --> models/after.sql:1:4
+      |
+    1 | {{ config({'pre_hook': 'select 1', 'pre-hook': 'select 2'}) }} select 1
+      |    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: put the statements into one list, `pre_hook`
+    error[bad-config]: a hook of seed `base` reads `after` by `ref`
+     --> seeds/base.csv:1:1
+      |
+    1 |
+      | ^
+      |
+      = note: in dbt's words: Seeds cannot depend on other nodes
+      = help: move the hook to a model that reads the seed
+    ");
+}
+
+#[test]
+fn empty_files_make_no_nodes() {
+    let (manifest, said) = Fixture::new(
+        "
+/// file: models/a.sql
+select 1
+/// file: models/empty.sql
+
+",
+    )
+    .parse();
+    assert_eq!(ids(&manifest), ["model.shop.a"]);
+    insta::assert_snapshot!(
+        render(&said),
+        @"warning[empty-file]: `models/empty.sql` is empty, and makes no node"
+    );
 }
