@@ -33,7 +33,7 @@ codes! {
     Io = "io",
     /// No `dbt_project.yml` where one was expected.
     NoProject = "no-project",
-    /// YAML that does not parse, or a duplicate key.
+    /// YAML that does not parse, or a key that is there twice (a warning).
     YamlSyntax = "yaml-syntax",
     /// YAML of the wrong shape: a missing key, a value of the wrong type, a value out of range.
     YamlShape = "yaml-shape",

@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{SourceFile, Span};
 
-pub use build::parse;
+pub use build::{parse, parse_with_warnings};
 
 /// A value and the bytes it stands in.
 #[derive(Clone, Debug)]

@@ -113,7 +113,7 @@ fn tree(
         absolute,
         text,
     });
-    match yaml::parse(&file) {
+    match yaml::parse_with_warnings(&file, diagnostics) {
         Ok(tree) => Some((file, tree)),
         Err(error) => {
             diagnostics.push(*error);

@@ -18,9 +18,22 @@ const MAX_ALIASED: usize = 1_000_000;
 
 /// Parses one document; an empty file is [`YamlValue::Null`].
 ///
+/// Of a key that is there twice the last value counts, as in PyYAML; nothing is said of it.
+///
 /// # Errors
-/// Broken syntax and duplicate keys, with their places.
+/// Broken syntax, with its place.
 pub fn parse(file: &Arc<SourceFile>) -> Result<Yaml, Box<Diagnostic>> {
+    parse_with_warnings(file, &mut Vec::new())
+}
+
+/// As [`parse`], with a warning for each key that is there twice.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with_warnings(
+    file: &Arc<SourceFile>,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<Yaml, Box<Diagnostic>> {
     let mut options = events::options! { block_scalar_eof_without_line_feed: true };
     options.set_emit_comments(false);
     let mut builder = Builder {
@@ -30,6 +43,7 @@ pub fn parse(file: &Arc<SourceFile>) -> Result<Yaml, Box<Diagnostic>> {
         aliased: 0,
         documents: 0,
         root: None,
+        warnings,
     };
     for event in Parser::new_from_str_with_options(&file.text, options) {
         match event {
@@ -71,6 +85,7 @@ struct Builder<'a> {
     aliased: usize,
     documents: usize,
     root: Option<Yaml>,
+    warnings: &'a mut Vec<Diagnostic>,
 }
 
 impl Builder<'_> {
@@ -219,7 +234,7 @@ impl Builder<'_> {
             OpenKind::Mapping {
                 entries, merged, ..
             } => {
-                self.refuse_duplicates(&entries)?;
+                let entries = self.last_of_each(entries);
                 if let Some((key, value)) = entries.last() {
                     range.end = range.end.max(key.range.end).max(value.range.end);
                 }
@@ -282,33 +297,45 @@ impl Builder<'_> {
         )
     }
 
-    fn refuse_duplicates(&self, entries: &[(YamlKey, Yaml)]) -> Result<(), Box<Diagnostic>> {
-        let second = if entries.len() <= 12 {
-            (1..entries.len()).find(|&at| {
+    /// Of a key that is there twice, the last value at the first place, as a Python dict keeps it.
+    fn last_of_each(&mut self, entries: Vec<(YamlKey, Yaml)>) -> Vec<(YamlKey, Yaml)> {
+        let twice = if entries.len() <= 12 {
+            (1..entries.len()).any(|at| {
                 let text = &entries[at].0.text;
                 entries[..at].iter().any(|(key, _)| key.text == *text)
             })
         } else {
             let mut seen = FxHashSet::default();
-            entries
+            !entries
                 .iter()
-                .position(|(key, _)| !seen.insert(key.text.as_str()))
+                .all(|(key, _)| seen.insert(key.text.as_str()))
         };
-        let Some(second) = second else { return Ok(()) };
-        let key = &entries[second].0;
-        let first = entries
-            .iter()
-            .find(|(other, _)| other.text == key.text)
-            .expect("the key was seen before");
-        Err(Box::new(
-            Diagnostic::error(
-                Code::YamlSyntax,
-                format!("the key `{}` is there twice", key.text),
-            )
-            .label(key.span(self.file), "again here")
-            .label(first.0.span(self.file), "first here")
-            .help("keep one of the two"),
-        ))
+        if !twice {
+            return entries;
+        }
+        let mut kept: Vec<(YamlKey, Yaml)> = Vec::new();
+        for (key, value) in entries {
+            let Some((first, old)) = kept.iter_mut().find(|(other, _)| other.text == key.text)
+            else {
+                kept.push((key, value));
+                continue;
+            };
+            self.warnings.push(
+                Diagnostic::warning(
+                    Code::YamlSyntax,
+                    format!(
+                        "the key `{}` is there twice, and the last one counts",
+                        key.text
+                    ),
+                )
+                .label(key.span(self.file), "this one counts")
+                .label(first.span(self.file), "this one is left out")
+                .help("keep one of the two"),
+            );
+            *first = key;
+            *old = value;
+        }
+        kept
     }
 
     /// `<<`: the merged entries come first, an own entry replaces one where it stands.

@@ -189,9 +189,9 @@ fn what_is_missing_is_named_with_what_is_there() {
 
 #[test]
 fn an_error_beside_a_secret_does_not_show_it() {
-    let twice = SERVER.replace("port: 5432", "pass: hunter2");
+    let wrong = SERVER.replace("port: 5432", "threads: many, token: hunter2");
     let list = SERVER.replace("pass: 0123", "- {pass: hunter2");
-    for text in [twice, list] {
+    for text in [wrong, list] {
         let errors = profiles(&text).errors();
         assert!(errors.contains("at profiles.yml:1"), "{errors}");
         assert!(

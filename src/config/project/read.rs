@@ -155,15 +155,19 @@ pub(crate) fn read_file(
     file: Arc<SourceFile>,
     render: &RenderText<'_>,
 ) -> (Option<ProjectFile>, Vec<Diagnostic>) {
-    let tree = match yaml::parse(&file) {
+    let mut diagnostics = Vec::new();
+    let tree = match yaml::parse_with_warnings(&file, &mut diagnostics) {
         Ok(tree) => tree,
-        Err(error) => return (None, vec![*error]),
+        Err(error) => {
+            diagnostics.push(*error);
+            return (None, diagnostics);
+        }
     };
     let mut reader = Reader {
         file: &file,
         tree: &tree,
         render,
-        diagnostics: Vec::new(),
+        diagnostics,
     };
     let project = reader.project(root);
     (project, reader.diagnostics)

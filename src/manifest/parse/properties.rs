@@ -252,7 +252,7 @@ pub fn read(
             unsupported: Vec::new(),
         },
     };
-    match yaml::parse(file) {
+    match yaml::parse_with_warnings(file, &mut reader.found) {
         Ok(tree) if tree.is_null() => {}
         Ok(tree) if tree.is_mapping() => reader.document(&tree),
         Ok(tree) => reader

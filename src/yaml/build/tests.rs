@@ -154,8 +154,26 @@ fn broken_syntax_says_where_and_how_to_mend_it() {
 }
 
 #[test]
-fn a_duplicate_key_is_refused_with_both_places() {
-    insta::assert_snapshot!(error("models: []\nsources: []\nmodels: []\n"));
+fn of_a_duplicate_key_the_last_value_counts_and_both_places_are_told() {
+    let file = SourceFile::inline("models/schema.yml", "models: 1\nsources: 2\nmodels: 3\n");
+    let mut warnings = Vec::new();
+    let tree = parse_with_warnings(&file, &mut warnings).expect("valid YAML");
+    assert_eq!(tree.to_json().to_string(), r#"{"models":3,"sources":2}"#);
+    let told: Vec<String> = warnings.iter().map(|w| w.render(false)).collect();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    warning[yaml-syntax]: the key `models` is there twice, and the last one counts
+     --> models/schema.yml:3:1
+      |
+    3 | models: 3
+      | ^^^^^^ this one counts
+      |
+     ::: models/schema.yml:1:1
+      |
+    1 | models: 1
+      | ------ this one is left out
+      |
+      = help: keep one of the two
+    ");
 }
 
 #[test]
