@@ -27,6 +27,7 @@ use crate::support::{postgres_fields, target};
 
 /// A session on a real database, that keeps what was sent.
 struct Live {
+    adapter: Arc<dyn adapter::Adapter>,
     runtime: Runtime,
     connection: Mutex<Box<dyn Connection>>,
     open: Mutex<bool>,
@@ -49,6 +50,7 @@ impl Live {
         let adapter = adapter::open(&target(dialect, fields), std::path::Path::new(".")).unwrap();
         let connection = runtime.block_on(adapter.connect()).unwrap();
         let live = Live {
+            adapter,
             runtime,
             connection: Mutex::new(connection),
             open: Mutex::new(false),
@@ -535,51 +537,67 @@ fn a_view_whose_column_is_gone_is_refused_or_left_to_the_run() {
 }
 
 #[test]
-fn readers_of_postgres_see_the_old_rows_or_the_new() {
-    let house = House::new(&POSTGRES, "mat_readers");
-    let table = json!({"materialized": "table"});
-    house.build(
-        "t",
-        table.clone(),
-        "select 1 as id from generate_series(1, 1000)",
-    );
-    house
-        .live
-        .run("create view mat_readers.v as select id from mat_readers.t");
-    let other = adapter::open(
-        &target(&POSTGRES, postgres_fields("mat_readers")),
-        std::path::Path::new("."),
-    )
-    .unwrap();
-    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let reader = {
-        let done = Arc::clone(&done);
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            let mut session = runtime.block_on(other.connect()).unwrap();
-            let mut looks = 0;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                let sql = "select count(*), count(distinct id) from mat_readers.v";
-                let (_, table) = runtime
-                    .block_on(session.fetch(sql))
-                    .expect("never an error");
-                assert_eq!(table.rows[0], [Datum::Int(1000), Datum::Int(1)]);
-                looks += 1;
-            }
-            looks
-        })
-    };
-    for turn in 0..20 {
-        // The shape changes every second time.
-        let more = if turn % 2 == 0 { ", 1 as more" } else { "" };
-        let sql = format!("select {turn} as id{more} from generate_series(1, 1000)");
-        house.build("t", table.clone(), &sql);
-    }
-    done.store(true, std::sync::atomic::Ordering::Relaxed);
-    assert!(reader.join().unwrap() > 0);
+fn readers_see_the_old_rows_or_the_new() {
+    both("mat_readers", |house| {
+        let rows =
+            "from (values (1), (2), (3), (4), (5)) as a (i), (values (1), (2), (3), (4)) as b (j)";
+        let build = |turn: i32| {
+            // The table's shape changes every second time.
+            let more = if turn % 2 == 0 { ", 1 as more" } else { "" };
+            let table = json!({"materialized": "table"});
+            house.build("t", table, &format!("select {turn} as id{more} {rows}"));
+            let inc = json!({"materialized": "incremental", "unique_key": "i"});
+            house.build("i", inc, &format!("select i, {turn} as id {rows}"));
+            let sql = if turn % 3 == 0 { "*" } else { "id" };
+            let view = json!({"materialized": "view"});
+            house.build("w", view, &format!("select {sql} from mat_readers.i"));
+            house.build("s", json!({"materialized": "seed"}), "");
+        };
+        *house.live.seed.lock().unwrap() = Arc::new(seed_table());
+        build(0);
+        house
+            .live
+            .run("create view mat_readers.v as select id from mat_readers.t");
+        let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let reader = {
+            let (done, adapter) = (Arc::clone(&done), Arc::clone(&house.live.adapter));
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                let mut session = runtime.block_on(adapter.connect()).unwrap();
+                let mut looks = 0;
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    for (relation, count) in [("v", 20), ("t", 20), ("i", 20), ("w", 20), ("s", 2)]
+                    {
+                        let versions = if relation == "s" {
+                            "1"
+                        } else {
+                            "count(distinct id)"
+                        };
+                        let sql =
+                            format!("select count(*), {versions} from mat_readers.{relation}");
+                        let (_, table) = runtime
+                            .block_on(session.fetch(&sql))
+                            .expect("never an error");
+                        assert_eq!(
+                            table.rows[0],
+                            [Datum::Int(count), Datum::Int(1)],
+                            "{relation}"
+                        );
+                    }
+                    looks += 1;
+                }
+                looks
+            })
+        };
+        for turn in 1..8 {
+            build(turn);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 0);
+    });
 }
 
 #[test]
