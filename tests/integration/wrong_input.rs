@@ -285,26 +285,7 @@ select count(*) as n from range(100000000) as a, range(100000) as b where a.rang
 select * from {{ ref('slow') }}
 ",
     );
-    let mut command = sandbox.command(&["run"]);
-    let child = command
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
-    std::thread::sleep(std::time::Duration::from_millis(1500));
-    let id = child.id().to_string();
-    let killed = std::process::Command::new("kill")
-        .args(["-INT", &id])
-        .status();
-    assert!(killed.expect("kill").success());
-    let started = std::time::Instant::now();
-    let output = child.wait_with_output().expect("it ends");
-    assert!(started.elapsed().as_secs() < 20, "it went on");
-    let ran = Ran {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::new(),
-    };
-    let ran = ran.expect(1);
+    let ran = sandbox.interrupt(&["run"]).expect(1);
     insta::assert_snapshot!(without_times(&ran));
     let left = sandbox.rows("select table_name from information_schema.tables", &[]);
     assert!(left.is_empty(), "{left:?}");

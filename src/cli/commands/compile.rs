@@ -1,21 +1,18 @@
 //! `compile`: SQL into the target folder, and to the terminal where nodes were named.
 
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 
 use serde_json::json;
 
 use super::super::args::{CompileArgs, Output};
-use super::super::interrupt;
 use super::super::pipeline::{self, Parsed, TemplateFlags};
-use super::{CommandResult, Invocation, Outcome};
+use super::{CommandResult, Invocation, Outcome, work};
 use crate::diagnostic::Diagnostic;
 use crate::executor::compile::{Shown, compile as compile_node};
 use crate::executor::event::{self, Event};
-use crate::executor::run::{self, OnFailure, RunOptions};
 use crate::executor::session::{Session, SessionShared};
 use crate::manifest::{Node, ResourceType};
-use crate::planner::{Work, plan};
+use crate::planner::Work;
 
 /// `compile`.
 ///
@@ -50,29 +47,14 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
         &kinds,
         &report,
     )?;
-    let plan = plan(
-        &parsed.project.manifest,
-        &parsed.graph,
+    let (results, interrupted) = work::carry_out_plan(
+        invocation,
+        &parsed,
+        &shared,
         &selected,
         Work::Compile,
-    );
-    let threads = settings.threads(args.work.threads);
-    let (outbox, inbox) = channel();
-    let watch = interrupt::watch(outbox.clone(), Arc::clone(&shared));
-    let options = RunOptions {
-        work: Work::Compile,
-        threads: threads.unwrap_or(parsed.target.threads),
-        on_failure: if settings.fail_fast {
-            OnFailure::Stop
-        } else {
-            OnFailure::GoOn
-        },
-    };
-    let started = std::time::Instant::now();
-    let results = run::run(&parsed.project, &shared, &plan, options, (outbox, inbox))
-        .map_err(|diagnostic| vec![*diagnostic])?;
-    pipeline::write_run_results(invocation, &parsed, &results, started.elapsed())?;
-    pipeline::write_compiled_manifest(invocation, &parsed, &results)?;
+        args.work.threads,
+    )?;
     if !args.select.select.is_empty() {
         for result in &results {
             let named = result.node.resource_type != ResourceType::Test || results.len() == 1;
@@ -81,7 +63,7 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
             }
         }
     }
-    let failed = watch.was_interrupted() || results.iter().any(|result| result.status.is_failure());
+    let failed = interrupted || results.iter().any(|result| result.status.is_failure());
     Ok(if failed {
         Outcome::Failed
     } else {

@@ -1,15 +1,18 @@
 //! `build`, `run`, `test` and `seed`: select, plan, run, write the artifacts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use super::super::args::{BuildArgs, RunArgs, SeedArgs, SelectArgs, TestArgs, TypeArgs};
+use super::super::args::{BuildArgs, RunArgs, SeedArgs, SelectArgs, TestArgs, TypeArgs, WorkArgs};
 use super::super::interrupt;
 use super::super::pipeline::{self, Parsed, TemplateFlags};
 use super::{CommandResult, Invocation, Outcome};
+use crate::diagnostic::Diagnostic;
 use crate::executor::event::{Event, NodeResult, NodeStatus};
 use crate::executor::run::{self, OnFailure, RunOptions};
-use crate::manifest::ResourceType;
+use crate::executor::session::SessionShared;
+use crate::manifest::{ResourceType, UniqueId};
 use crate::planner::{Work, plan};
 
 /// What the four commands differ in.
@@ -22,25 +25,38 @@ struct Job {
     show: bool,
 }
 
+impl Job {
+    fn new(work: Work, select: SelectArgs, threads: &WorkArgs) -> Job {
+        Job {
+            work,
+            select,
+            types: TypeArgs::default(),
+            threads: threads.threads,
+            flags: TemplateFlags::default(),
+            show: false,
+        }
+    }
+
+    fn refreshing(mut self, invocation: &Invocation, given: bool) -> Job {
+        self.flags.full_refresh = invocation.settings.full_refresh(given);
+        self
+    }
+
+    fn storing(mut self, invocation: &Invocation, given: bool) -> Job {
+        self.flags.store_failures = invocation.settings.store_failures(given);
+        self
+    }
+}
+
 /// `build`.
 ///
 /// # Errors
 /// As for every command: what is wrong with the user's input.
 pub fn build(invocation: &Invocation, args: BuildArgs) -> CommandResult {
-    let flags = TemplateFlags {
-        full_refresh: invocation.settings.full_refresh(args.refresh.full_refresh),
-        store_failures: invocation
-            .settings
-            .store_failures(args.store.store_failures),
-    };
-    let job = Job {
-        work: Work::Build,
-        select: args.select,
-        types: args.types,
-        threads: args.work.threads,
-        flags,
-        show: false,
-    };
+    let mut job = Job::new(Work::Build, args.select, &args.work)
+        .refreshing(invocation, args.refresh.full_refresh)
+        .storing(invocation, args.store.store_failures);
+    job.types = args.types;
     carry_out(invocation, job)
 }
 
@@ -49,18 +65,8 @@ pub fn build(invocation: &Invocation, args: BuildArgs) -> CommandResult {
 /// # Errors
 /// As [`build`].
 pub fn run(invocation: &Invocation, args: RunArgs) -> CommandResult {
-    let flags = TemplateFlags {
-        full_refresh: invocation.settings.full_refresh(args.refresh.full_refresh),
-        store_failures: None,
-    };
-    let job = Job {
-        work: Work::Run,
-        select: args.select,
-        types: TypeArgs::default(),
-        threads: args.work.threads,
-        flags,
-        show: false,
-    };
+    let job = Job::new(Work::Run, args.select, &args.work)
+        .refreshing(invocation, args.refresh.full_refresh);
     carry_out(invocation, job)
 }
 
@@ -69,20 +75,8 @@ pub fn run(invocation: &Invocation, args: RunArgs) -> CommandResult {
 /// # Errors
 /// As [`build`].
 pub fn test(invocation: &Invocation, args: TestArgs) -> CommandResult {
-    let flags = TemplateFlags {
-        full_refresh: None,
-        store_failures: invocation
-            .settings
-            .store_failures(args.store.store_failures),
-    };
-    let job = Job {
-        work: Work::Test,
-        select: args.select,
-        types: TypeArgs::default(),
-        threads: args.work.threads,
-        flags,
-        show: false,
-    };
+    let job = Job::new(Work::Test, args.select, &args.work)
+        .storing(invocation, args.store.store_failures);
     carry_out(invocation, job)
 }
 
@@ -91,18 +85,9 @@ pub fn test(invocation: &Invocation, args: TestArgs) -> CommandResult {
 /// # Errors
 /// As [`build`].
 pub fn seed(invocation: &Invocation, args: SeedArgs) -> CommandResult {
-    let flags = TemplateFlags {
-        full_refresh: invocation.settings.full_refresh(args.refresh.full_refresh),
-        store_failures: None,
-    };
-    let job = Job {
-        work: Work::Seed,
-        select: args.select,
-        types: TypeArgs::default(),
-        threads: args.work.threads,
-        flags,
-        show: args.show,
-    };
+    let mut job = Job::new(Work::Seed, args.select, &args.work)
+        .refreshing(invocation, args.refresh.full_refresh);
+    job.show = args.show;
     carry_out(invocation, job)
 }
 
@@ -145,18 +130,41 @@ fn run_selected(
     invocation: &Invocation,
     parsed: &Parsed,
     job: &Job,
-) -> Result<(Vec<Arc<NodeResult>>, bool), Vec<crate::diagnostic::Diagnostic>> {
+) -> Result<(Vec<Arc<NodeResult>>, bool), Vec<Diagnostic>> {
     let settings = &invocation.settings;
     let report = |event| invocation.report(event);
-    let threads = settings.threads(job.threads);
     let kinds = kinds(job.work);
     let selected = pipeline::select(parsed, settings, &job.select, &job.types, kinds, &report)?;
-    let plan = plan(&parsed.project.manifest, &parsed.graph, &selected, job.work);
     let shared = invocation.sessions(parsed)?;
+    carry_out_plan(
+        invocation,
+        parsed,
+        &shared,
+        &selected,
+        job.work,
+        job.threads,
+    )
+}
+
+/// Plans and runs what is selected, and writes the artifacts; the flag tells of an interrupt.
+///
+/// # Errors
+/// What makes a run impossible, and artifacts that cannot be written.
+pub fn carry_out_plan(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    shared: &Arc<SessionShared>,
+    selected: &BTreeSet<UniqueId>,
+    work: Work,
+    threads: Option<usize>,
+) -> Result<(Vec<Arc<NodeResult>>, bool), Vec<Diagnostic>> {
+    let settings = &invocation.settings;
+    let threads = settings.threads(threads);
+    let plan = plan(&parsed.project.manifest, &parsed.graph, selected, work);
     let (outbox, inbox) = channel();
-    let watch = interrupt::watch(outbox.clone(), Arc::clone(&shared));
+    let watch = interrupt::watch(outbox.clone(), Arc::clone(shared));
     let options = RunOptions {
-        work: job.work,
+        work,
         threads: threads.unwrap_or(parsed.target.threads),
         on_failure: if settings.fail_fast {
             OnFailure::Stop
@@ -165,7 +173,7 @@ fn run_selected(
         },
     };
     let started = std::time::Instant::now();
-    let results = run::run(&parsed.project, &shared, &plan, options, (outbox, inbox))
+    let results = run::run(&parsed.project, shared, &plan, options, (outbox, inbox))
         .map_err(|diagnostic| vec![*diagnostic])?;
     pipeline::write_run_results(invocation, parsed, &results, started.elapsed())?;
     pipeline::write_compiled_manifest(invocation, parsed, &results)?;
@@ -191,7 +199,7 @@ fn show_seeds(
     invocation: &Invocation,
     parsed: &Parsed,
     results: &[Arc<NodeResult>],
-) -> Result<(), Vec<crate::diagnostic::Diagnostic>> {
+) -> Result<(), Vec<Diagnostic>> {
     let shared = invocation.sessions(parsed)?;
     for result in results {
         if result.status != NodeStatus::Success {

@@ -1,7 +1,8 @@
 //! A project in a folder of its own, and the binary run in it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
@@ -127,6 +128,27 @@ impl Sandbox {
             code: status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        }
+    }
+
+    /// Runs the binary, interrupts it once it is in the middle, and expects it to end soon.
+    pub fn interrupt(&self, args: &[&str]) -> Ran {
+        let mut command = self.command(args);
+        let child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        std::thread::sleep(Duration::from_millis(1500));
+        let id = child.id().to_string();
+        let killed = Command::new("kill").args(["-INT", &id]).status();
+        assert!(killed.expect("kill").success());
+        let started = Instant::now();
+        let output = child.wait_with_output().expect("it ends");
+        assert!(started.elapsed().as_secs() < 20, "it went on");
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::new(),
         }
     }
 
