@@ -668,6 +668,43 @@ fn merge_updates_and_inserts() {
 }
 
 #[test]
+fn merges_of_duckdb_take_conditions_expressions_and_clauses() {
+    let house = House::new(&DUCKDB, "mat_merge_more");
+    let base =
+        json!({"materialized": "incremental", "unique_key": "id", "incremental_strategy": "merge"});
+    let with = |more: serde_json::Value| {
+        let mut config = base.clone();
+        let all = config.as_object_mut().expect("a mapping");
+        all.extend(more.as_object().expect("a mapping").clone());
+        config
+    };
+    let first = "select 1 as id, 10 as v, 1 as n union all select 2, 20, 1";
+    let next = "select 1 as id, 11 as v, 1 as n union all select 2, 5, 1 union all select 3, 30, 1 union all select 4, 1, 1";
+    let basic = with(json!({
+        "merge_update_condition": "DBT_INTERNAL_DEST.v < DBT_INTERNAL_SOURCE.v",
+        "merge_insert_condition": "DBT_INTERNAL_SOURCE.v > 25",
+        "merge_update_set_expressions": {"n": "DBT_INTERNAL_DEST.n + 1"},
+    }));
+    house.build("a", basic.clone(), first);
+    house.build("a", basic, next);
+    let rows = "select id, v, n from @.a order by 1";
+    assert_eq!(house.rows(rows), "1|11|2 2|20|1 3|30|1");
+    let clauses = with(json!({"merge_clauses": {
+        "when_matched": [
+            {"action": "delete", "condition": "DBT_INTERNAL_SOURCE.v = 5"},
+            {"action": "update", "mode": "explicit", "update": {"include": ["v"]}},
+        ],
+        "when_not_matched": [{"action": "insert", "mode": "explicit", "insert": {
+            "columns": ["id", "v"], "values": ["DBT_INTERNAL_SOURCE.id", "DBT_INTERNAL_SOURCE.v"],
+        }}],
+    }}));
+    house.build("b", clauses.clone(), first);
+    house.build("b", clauses, next);
+    let rows = "select id, v from @.b order by 1";
+    assert_eq!(house.rows(rows), "1|11 3|30 4|1");
+}
+
+#[test]
 fn full_refresh_rebuilds() {
     both("mat_full", |house| {
         let config = json!({"materialized": "incremental", "unique_key": "id"});
@@ -721,6 +758,11 @@ fn seeds_are_loaded_in_bulk() {
         house
             .live
             .run("create view mat_seed.v as select id from mat_seed.s");
+        let mut keyed = config.clone();
+        keyed["indexes"] = json!([{"columns": ["id"], "unique": true}]);
+        house.build("k", keyed.clone(), "");
+        house.build("k", keyed, "");
+        assert_eq!(house.rows("select count(*) from @.k"), "2");
         let mut refresh = config;
         refresh["full_refresh"] = json!(true);
         refresh["column_types"] = json!({"id": "smallint"});

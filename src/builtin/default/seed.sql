@@ -29,9 +29,7 @@
 
   {%- do apply_grants(target_relation, grant_config, should_revoke=should_revoke(existing_relation, full_refresh_mode)) -%}
   {%- do persist_docs(target_relation, model) -%}
-  {%- if full_refresh_mode or existing_relation is none -%}
-    {%- do create_indexes(target_relation) -%}
-  {%- endif -%}
+  {%- do create_indexes(target_relation) -%}
 
   {{- run_hooks(post_hooks, inside_transaction=true) -}}
   {%- do adapter.commit() -%}

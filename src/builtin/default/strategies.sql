@@ -121,20 +121,10 @@ from {{ source }}
 
 {% macro default__get_merge_sql(target, source, unique_key, dest_columns, incremental_predicates=none) -%}
 {%- set columns = get_quoted_csv(dest_columns | map(attribute='name')) -%}
-{%- set conditions = predicate_list(incremental_predicates) -%}
-{%- if unique_key is string -%}
-  {%- do conditions.append('DBT_INTERNAL_SOURCE.' ~ unique_key ~ ' = DBT_INTERNAL_DEST.' ~ unique_key) -%}
-{%- elif unique_key -%}
-  {%- for key in unique_key -%}
-    {%- do conditions.append('DBT_INTERNAL_SOURCE.' ~ key ~ ' = DBT_INTERNAL_DEST.' ~ key) -%}
-  {%- endfor -%}
-{%- else -%}
-  {%- do conditions.append('false') -%}
-{%- endif -%}
 {{ sql_header_text() -}}
 merge into {{ target }} as DBT_INTERNAL_DEST
 using {{ source }} as DBT_INTERNAL_SOURCE
-on ({{ conditions | join(') and (') }})
+on ({{ merge_condition(unique_key, incremental_predicates) }})
 {%- if unique_key %}
 when matched then update set
     {% for column in get_merge_update_columns(config.get('merge_update_columns'), config.get('merge_exclude_columns'), dest_columns) -%}
@@ -151,6 +141,19 @@ values (
     {% endif -%}
     {%- endfor %}
 )
+{%- endmacro %}
+
+
+{# When a new row is an old one: by its key; without a key never. #}
+{% macro merge_condition(unique_key, incremental_predicates=none) -%}
+  {%- set conditions = predicate_list(incremental_predicates) -%}
+  {%- for key in ([unique_key] if unique_key is string else unique_key or []) -%}
+    {%- do conditions.append('DBT_INTERNAL_SOURCE.' ~ key ~ ' = DBT_INTERNAL_DEST.' ~ key) -%}
+  {%- endfor -%}
+  {%- if not unique_key -%}
+    {%- do conditions.append('false') -%}
+  {%- endif -%}
+  {%- do return(conditions | join(') and (')) -%}
 {%- endmacro %}
 
 

@@ -76,6 +76,13 @@ where lower(schema_name) = lower({{ dbt.string_literal(schema) }})
 {%- endmacro %}
 
 
+{# A unique index still holds the rows that its own transaction has deleted, so the table is made anew. #}
+{% macro duckdb__reset_csv_table(model, full_refresh, old_relation, agate_table) -%}
+  {%- set anew = full_refresh or (config.get('indexes') or []) | length > 0 -%}
+  {%- do return(default__reset_csv_table(model, anew, old_relation, agate_table)) -%}
+{%- endmacro %}
+
+
 {% macro duckdb__get_create_index_sql(relation, index_dict) -%}
   {%- set columns = index_dict['columns'] -%}
   {%- set name = local_md5((columns | join('_')) ~ '_' ~ relation.render() ~ '_' ~ index_dict.get('unique', false)) -%}
