@@ -18,13 +18,20 @@ const MOST_SHOWN: usize = 400;
 
 /// Says of a failure of the database where in the node's own files it came from.
 ///
-/// Other failures stay as they are: there, the chain of macros is what tells.
+/// Other failures stay as they are, since there the chain of macros is what tells, unless a built-in
+/// macro refused the node: then it is the node that has to be mended.
 pub fn place(diagnostic: &mut Diagnostic, node: &Node, compiled: Option<&str>) {
     let of_the_database = matches!(
         diagnostic.code,
         Code::Database | Code::DatabaseLocked | Code::Connection | Code::Cancelled
     );
     if !of_the_database {
+        if refused_by_us(diagnostic) {
+            diagnostic.labels = whole(node, true).into_iter().collect();
+            diagnostic
+                .notes
+                .retain(|note| !note.starts_with(RAISED_INSIDE));
+        }
         return;
     }
     diagnostic
@@ -56,6 +63,13 @@ pub fn place(diagnostic: &mut Diagnostic, node: &Node, compiled: Option<&str>) {
     {
         diagnostic.labels.push(label);
     }
+}
+
+/// Tells whether a built-in macro raised the failure without one of the user's files in between.
+fn refused_by_us(diagnostic: &Diagnostic) -> bool {
+    let raised = matches!(diagnostic.code, Code::CompilerError | Code::Unsupported);
+    let mut labels = diagnostic.labels.iter();
+    raised && labels.all(|label| builtin::is_builtin(&label.span.file))
 }
 
 /// The place in the template of what the database points at.

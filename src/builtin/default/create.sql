@@ -68,14 +68,6 @@ create view {{ relation }} as (
 {%- endmacro %}
 
 
-{% macro refuse_contract() -%}
-  {%- set contract = config.get('contract', {}) -%}
-  {%- if contract and contract.enforced -%}
-    {%- do exceptions.raise_not_implemented('`contract: {enforced: true}`') -%}
-  {%- endif -%}
-{%- endmacro %}
-
-
 {% macro create_indexes(relation) -%}
   {{- adapter.dispatch('create_indexes', 'dbt')(relation) -}}
 {%- endmacro %}

@@ -5,8 +5,12 @@
   {%- set existing_relation = load_cached_relation(this) -%}
   {%- set full_refresh_mode = should_full_refresh() or (existing_relation is not none and not existing_relation.is_table) -%}
   {%- set grant_config = config.get('grants') -%}
+  {%- set strategy = config.get('incremental_strategy') or 'default' -%}
+  {%- if strategy == 'microbatch' -%}
+    {%- do exceptions.raise_not_implemented('the incremental strategy `microbatch`') -%}
+  {%- endif -%}
+  {%- set strategy_macro = adapter.get_incremental_strategy_macro(context, strategy) -%}
   {%- set on_schema_change = incremental_validate_on_schema_change(config.get('on_schema_change'), default='ignore') -%}
-  {%- do refuse_contract() -%}
 
   {{- run_hooks(pre_hooks, inside_transaction=false) -}}
   {{- run_hooks(pre_hooks, inside_transaction=true) -}}
@@ -15,8 +19,6 @@
     {%- do publish_table(target_relation, existing_relation, compiled_code) -%}
   {%- else -%}
     {%- set temp_relation = make_temp_relation(target_relation) -%}
-    {%- set strategy = config.get('incremental_strategy') or 'default' -%}
-    {%- set strategy_macro = adapter.get_incremental_strategy_macro(context, strategy) -%}
     {%- do adapter.begin() -%}
     {%- do create_incremental_temp(temp_relation, compiled_code) -%}
     {%- set dest_columns = process_schema_changes(on_schema_change, temp_relation, existing_relation) -%}

@@ -4,7 +4,6 @@
   {%- set target_relation = this.incorporate(type='table') -%}
   {%- set existing_relation = load_cached_relation(this) -%}
   {%- set grant_config = config.get('grants') -%}
-  {%- do refuse_contract() -%}
 
   {{- run_hooks(pre_hooks, inside_transaction=false) -}}
   {{- run_hooks(pre_hooks, inside_transaction=true) -}}

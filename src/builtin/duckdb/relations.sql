@@ -93,6 +93,6 @@ where lower(schema_name) = lower({{ dbt.string_literal(schema) }})
 {# An embedded database has one user. #}
 {% macro duckdb__apply_grants(relation, grant_config, should_revoke=true) -%}
   {%- if grant_config -%}
-    {%- do exceptions.raise_compiler_error('DuckDB has no grants; put `grants` under a condition on `target.type`') -%}
+    {%- do exceptions.warn('`grants` of `' ~ relation.identifier ~ '` is ignored: DuckDB has no grants') -%}
   {%- endif -%}
 {%- endmacro %}

@@ -7,6 +7,7 @@ use minijinja::Value;
 use super::callable::{function, namespace, text};
 use super::node::Context;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::jinja::builtin;
 use crate::jinja::language::{bind, raise, split_kwargs};
 use crate::jinja::port::TemplateMessage;
 
@@ -95,7 +96,8 @@ fn warn(context: &Arc<Context>) -> Value {
             Code::CompilerError,
             text(message.as_ref()).unwrap_or_default(),
         );
-        if let Some(span) = crate::jinja::language::call_span(state) {
+        let span = crate::jinja::language::call_span(state);
+        if let Some(span) = span.filter(|span| !builtin::is_builtin(&span.file)) {
             diagnostic = diagnostic.at(span);
         }
         context
