@@ -35,8 +35,13 @@ pub fn show(invocation: &Invocation, args: ShowArgs) -> CommandResult {
     let started = Instant::now();
     if let Some(text) = &args.inline {
         let node = inline_node(&parsed, text)?;
-        let (table, result) =
-            rows_of(&parsed, &shared, &node, limit).map_err(|wrong| vec![*wrong])?;
+        let (table, result) = match rows_of(&parsed, &shared, &node, limit) {
+            Ok(rows) => rows,
+            Err(diagnostic) => {
+                invocation.report(Event::Diagnostic(Arc::new(*diagnostic)));
+                return Ok(Outcome::Failed);
+            }
+        };
         print(invocation, None, &table, args.output);
         write_results(invocation, &parsed, vec![result], args.limit, started)?;
         return Ok(Outcome::Success);

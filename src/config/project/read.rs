@@ -74,6 +74,32 @@ const OTHER_KEYS: &[&str] = &[
     "project-root",
 ];
 
+/// dbt's flags of a project. Those of its parser and its telemetry have nothing to steer here.
+const FLAGS: &[&str] = &[
+    "cache_selected_only",
+    "debug",
+    "fail_fast",
+    "indirect_selection",
+    "log_format",
+    "log_format_file",
+    "log_level",
+    "log_level_file",
+    "partial_parse",
+    "populate_cache",
+    "print",
+    "printer_width",
+    "quiet",
+    "send_anonymous_usage_stats",
+    "static_parser",
+    "use_colors",
+    "use_colors_file",
+    "use_experimental_parser",
+    "version_check",
+    "warn_error",
+    "warn_error_options",
+    "write_json",
+];
+
 /// Names that a project may not have, because templates would confuse them with something else.
 const RESERVED: &[&str] = &[
     "_sql_results",
@@ -194,6 +220,7 @@ impl Reader<'_> {
         self.warn_of_unknown_keys();
         let name = self.name(root);
         let flags = self.rendered_mapping("flags");
+        self.warn_of_unread_flags();
         let require_dbt_version = self.rendered("require-dbt-version").map(|(_, json)| json);
         if flags.get("version_check") != Some(&Json::Bool(false)) {
             self.check_version(name.as_deref(), require_dbt_version.as_ref());
@@ -265,6 +292,31 @@ impl Reader<'_> {
                 .help(help),
             );
         }
+    }
+
+    /// Warns of flags that dbt reads and nothing here does, and of misspelt ones.
+    ///
+    /// Other flags are free: dbt has one for each change of its behaviour.
+    fn warn_of_unread_flags(&mut self) {
+        let mut unread = Vec::new();
+        let flags = self.tree.get("flags").map(yaml::Yaml::entries);
+        for (key, _) in flags.unwrap_or_default() {
+            let name = key.text.as_str();
+            let warning = if name == "warn_error_options" {
+                let message = "the flag `warn_error_options` is not supported yet and is ignored";
+                Diagnostic::warning(Code::Unsupported, message)
+                    .help("`warn_error: true` makes errors of all warnings")
+            } else if FLAGS.contains(&name) {
+                continue;
+            } else if let Some(near) = nearest(name, FLAGS.iter().copied()) {
+                Diagnostic::warning(Code::UnknownKey, format!("nothing reads the flag `{name}`"))
+                    .help(format!("did you mean `{near}`?"))
+            } else {
+                continue;
+            };
+            unread.push(warning.at(key.span(self.file)));
+        }
+        self.diagnostics.extend(unread);
     }
 
     fn name(&mut self, root: &Path) -> Option<String> {

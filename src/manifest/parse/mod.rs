@@ -243,6 +243,15 @@ fn unsupported(
                 .unwrap_or_else(|| Span::line(&node.file, 1));
             found.entry("enforced contracts").or_default().push(span);
         }
+        let private = node.config.text("access") == Some("private");
+        if private && node.config.enabled() {
+            let span = node.patch_span.clone();
+            let span = span.unwrap_or_else(|| Span::line(&node.file, 1));
+            found
+                .entry("limits to who reads private models")
+                .or_default()
+                .push(span);
+        }
     }
     for (what, spans) in found {
         let warning = Diagnostic::warning(
