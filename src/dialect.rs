@@ -231,6 +231,15 @@ pub fn by_name(name: &str) -> Option<&'static Dialect> {
 }
 
 impl Dialect {
+    /// What the database makes of an identifier that is not quoted.
+    pub fn fold(&self, identifier: &str) -> String {
+        match self.folding {
+            Folding::Lower => identifier.to_lowercase(),
+            Folding::Upper => identifier.to_uppercase(),
+            Folding::Insensitive => identifier.to_owned(),
+        }
+    }
+
     /// Quotes an identifier, doubling quote characters inside.
     pub fn quote_identifier(&self, identifier: &str) -> String {
         let quote = self.quote;
@@ -247,5 +256,16 @@ impl Dialect {
             text.to_owned()
         };
         format!("'{}'", text.replace('\'', "''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_without_quotes_are_folded() {
+        let folded = ALL.iter().map(|dialect| dialect.fold("Col_A"));
+        assert_eq!(folded.collect::<Vec<_>>(), ["Col_A", "col_a", "COL_A"]);
     }
 }

@@ -68,8 +68,9 @@ pub fn node_scope(
     session: &Arc<Session>,
     node: &Node,
     shown: &Shown,
-    extra: Vec<(&'static str, Value)>,
+    mut extra: Vec<(&'static str, Value)>,
 ) -> (Scope, Arc<NodeState>) {
+    extra.push(("thread_id", Value::from(session.thread())));
     let graph_of = Arc::clone(project);
     let scope = ExecuteScope {
         package: Arc::clone(&node.package),

@@ -208,6 +208,7 @@ fn materialize(
     shown: &Shown,
     compiled: Option<&Compiled>,
 ) -> Result<Option<QueryOutcome>, Box<Diagnostic>> {
+    refuse_long_name(project, node)?;
     let name = node.materialization();
     let Some(found) = project.engine.find_materialization(name) else {
         return Err(Box::new(unknown_materialization(project, node, name)));
@@ -230,6 +231,23 @@ fn materialize(
         write(project, &format!("run/{}", artifact_path(node)), &sql)?;
     }
     Ok(state.result("main"))
+}
+
+/// Databases cut names that are too long, so that two relations may become one.
+fn refuse_long_name(project: &Project, node: &Node) -> Result<(), Box<Diagnostic>> {
+    let Some(max) = project.facts.dialect.max_identifier else {
+        return Ok(());
+    };
+    let name = node.relation.identifier.as_deref().unwrap_or_default();
+    let builds = node.resource_type != ResourceType::Test || node.stores_failures();
+    if !builds || name.len() <= max {
+        return Ok(());
+    }
+    let message = format!("Relation name '{name}' is longer than {max} characters");
+    let diagnostic = Diagnostic::error(Code::CompilerError, message);
+    Err(Box::new(diagnostic.help(
+        "give the node a shorter `alias`; the database would cut this one",
+    )))
 }
 
 fn unknown_materialization(project: &Project, node: &Node, name: &str) -> Diagnostic {

@@ -79,7 +79,7 @@ pub fn run(
         .iter()
         .map(|step| Arc::clone(&project.manifest.nodes[&step.node]))
         .collect();
-    let master = new_session(shared)?;
+    let master = new_session(shared, "MainThread")?;
     let builds = !matches!(options.work, Work::Compile);
     let prepared = if builds && !nodes.is_empty() {
         let steps = plan.steps.iter().map(|step| &step.node);
@@ -161,8 +161,8 @@ pub fn run(
     Ok(results)
 }
 
-fn new_session(shared: &Arc<SessionShared>) -> Result<Arc<Session>, Box<Diagnostic>> {
-    Session::new(Arc::clone(shared))
+fn new_session(shared: &Arc<SessionShared>, thread: &str) -> Result<Arc<Session>, Box<Diagnostic>> {
+    Session::of_thread(Arc::clone(shared), thread)
         .map(Arc::new)
         .map_err(|error| {
             let message = format!("cannot start a session: {error}");
@@ -225,7 +225,8 @@ impl Loop<'_> {
             let mut desks: Vec<Sender<(usize, usize)>> = Vec::new();
             for worker in 0..workers {
                 let shared = self.shared;
-                let mut session = new_session(shared)?;
+                let thread = format!("Thread-{}", worker + 1);
+                let mut session = new_session(shared, &thread)?;
                 let (desk, tasks) = channel();
                 desks.push(desk);
                 let (project, nodes) = (self.project, self.nodes);
@@ -234,7 +235,6 @@ impl Loop<'_> {
                 let name = format!("Thread-{} (worker)", worker + 1);
                 let total = nodes.len();
                 let body = move || {
-                    let thread = format!("Thread-{}", worker + 1);
                     for (step, index) in tasks {
                         let fact = Arc::clone(&facts[step]);
                         let _ = events.send(Event::NodeStarted {
@@ -248,7 +248,7 @@ impl Loop<'_> {
                         };
                         let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
                             // Nobody knows in what state the session was left.
-                            if let Ok(fresh) = new_session(shared) {
+                            if let Ok(fresh) = new_session(shared, &thread) {
                                 session = fresh;
                             }
                             broken(&fact, &thread)

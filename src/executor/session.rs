@@ -89,6 +89,8 @@ impl SessionShared {
 /// One connection, opened when it is first used.
 pub struct Session {
     shared: Arc<SessionShared>,
+    /// The name of the thread that it belongs to, as templates and results show it.
+    thread: String,
     state: Mutex<State>,
 }
 
@@ -102,13 +104,19 @@ struct State {
 }
 
 impl Session {
-    /// Makes a session that is not connected yet.
+    /// Makes a session of the main thread that is not connected yet.
     pub fn new(shared: Arc<SessionShared>) -> std::io::Result<Session> {
+        Session::of_thread(shared, "MainThread")
+    }
+
+    /// Makes a session of a thread that is not connected yet.
+    pub fn of_thread(shared: Arc<SessionShared>, thread: &str) -> std::io::Result<Session> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         Ok(Session {
             shared,
+            thread: thread.to_owned(),
             state: Mutex::new(State {
                 runtime,
                 connection: None,
@@ -118,6 +126,11 @@ impl Session {
                 seed: None,
             }),
         })
+    }
+
+    /// The name of the thread that it belongs to.
+    pub fn thread(&self) -> &str {
+        &self.thread
     }
 
     /// Says whose statements follow.

@@ -84,7 +84,7 @@ create table {{ relation.render() }} (
 {%- endmacro %}
 
 {% macro default__load_csv_rows(model, agate_table) -%}
-  {%- do adapter.load_rows(this, agate_table) -%}
+  {%- do adapter.load_rows(this, agate_table, config.get('quote_columns', none)) -%}
   {%- do return('-- ' ~ agate_table.rows | length ~ ' rows, loaded in bulk') -%}
 {%- endmacro %}
 

@@ -9,7 +9,8 @@ use super::super::pipeline::{self, Parsed, TemplateFlags};
 use super::{CommandResult, Invocation, Outcome, work};
 use crate::diagnostic::Diagnostic;
 use crate::executor::compile::{Shown, compile as compile_node};
-use crate::executor::event::{self, Event};
+use crate::executor::event::{self, Event, NodeFacts, NodeResult};
+use crate::executor::run;
 use crate::executor::session::{Session, SessionShared};
 use crate::manifest::{Node, ResourceType};
 use crate::planner::Work;
@@ -29,8 +30,11 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
     pipeline::write_manifest(invocation, &parsed)?;
     let shared = invocation.sessions_to_compile(&parsed)?;
     if let Some(text) = &args.inline {
+        let started = std::time::Instant::now();
         let node = inline_node(&parsed, text)?;
         let sql = compile_one(&parsed, &shared, &node).map_err(|wrong| vec![*wrong])?;
+        let compiled = [(node, Arc::clone(&sql))];
+        write_results(invocation, &parsed, &compiled, started.elapsed())?;
         print(invocation, None, &sql, args.output);
         return Ok(Outcome::Success);
     }
@@ -94,6 +98,36 @@ pub fn inline_node(parsed: &Parsed, text: &str) -> Result<Arc<Node>, Vec<Diagnos
     let project = &parsed.project;
     crate::manifest::inline_node(&project.manifest, &project.engine, &project.facts, text)
         .map(Arc::new)
+        // dbt's words, which other tools look for.
+        .map_err(|wrong| {
+            let told = wrong.into_iter();
+            told.map(|diagnostic| diagnostic.note("Error parsing inline query"))
+                .collect()
+        })
+}
+
+/// Writes the run results of nodes that were compiled one by one.
+///
+/// # Errors
+/// A file that cannot be written.
+fn write_results(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    compiled: &[(Arc<Node>, Arc<str>)],
+    elapsed: std::time::Duration,
+) -> Result<(), Vec<Diagnostic>> {
+    let dialect = parsed.project.facts.dialect;
+    let results: Vec<_> = compiled
+        .iter()
+        .map(|(node, sql)| {
+            let facts = Arc::new(NodeFacts::new(node, dialect));
+            Arc::new(NodeResult {
+                compiled_code: Some(Arc::clone(sql)),
+                ..run::empty_result(&facts, "MainThread")
+            })
+        })
+        .collect();
+    pipeline::write_run_results(invocation, parsed, &results, elapsed)
 }
 
 fn print(invocation: &Invocation, node: Option<&str>, sql: &str, output: Output) {

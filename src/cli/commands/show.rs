@@ -47,10 +47,9 @@ pub fn show(invocation: &Invocation, args: ShowArgs) -> CommandResult {
         return Ok(Outcome::Success);
     }
     if args.select.select.is_empty() {
-        let wrong = Diagnostic::error(Code::Usage, "`show` needs to know of what to show rows");
-        return Err(vec![
-            wrong.help("name a node by `--select`, or write a query by `--inline`"),
-        ]);
+        // dbt's words, which other tools look for.
+        let message = "Either --select or --inline must be passed to show";
+        return Err(vec![Diagnostic::error(Code::Usage, message)]);
     }
     let kinds = [
         ResourceType::Model,

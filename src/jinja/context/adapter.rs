@@ -530,11 +530,22 @@ fn attempt(context: &Arc<Context>, _: &mut State<'_, '_>, args: &[Value]) -> Ans
 }
 
 fn load_rows(context: &Arc<Context>, _: &mut State<'_, '_>, args: &[Value]) -> Answer {
-    let [relation, table] = bind("adapter.load_rows", args, ["relation", "agate_table"], 2)?;
+    let names = ["relation", "agate_table", "quote_config"];
+    let [relation, table, quote] = bind("adapter.load_rows", args, names, 2)?;
     let relation = expect_relation("adapter.load_rows", &relation.unwrap_or_default())?;
     let Some(table) = table.as_ref().and_then(as_table) else {
         return Err(type_error("`adapter.load_rows` needs a table"));
     };
+    // Where the columns were made without quotes, the database has folded their names.
+    let dialect = context.project.dialect;
+    let folded = (!truth(quote.as_ref(), dialect.quoting.identifier)).then(|| {
+        let mut folded = Table::clone(&table);
+        for column in &mut folded.columns {
+            column.name = dialect.fold(&column.name);
+        }
+        Arc::new(folded)
+    });
+    let table = folded.unwrap_or(table);
     context
         .warehouse
         .load(&relation, &table)

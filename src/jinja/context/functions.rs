@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use md5::{Digest, Md5};
 use minijinja::value::{Enumerator, Object, ObjectRepr};
-use minijinja::{Error, Value};
+use minijinja::{Error, State, Value};
 use serde_json::Value as Json;
 
 use super::callable::{Answer, function, namespace, text, truth};
@@ -316,20 +316,24 @@ pub(super) fn diff_of_two_dicts() -> Value {
 pub(super) fn render() -> Value {
     function("render", |state, args| {
         let [source] = bind("render", args, ["string"], 1)?;
-        let source = text(source.as_ref()).unwrap_or_default();
-        if !source.contains("{{") && !source.contains("{%") && !source.contains("{#") {
-            return Ok(Value::from(source));
-        }
-        let (Some(engine), Some(scope)) = (engine_of(state), scope_of(state)) else {
-            return Err(type_error("`render` was called outside of a rendering"));
-        };
-        let file = SourceFile::inline("<hook>", source);
-        engine
-            .compile(&file)
-            .and_then(|template| engine.render(&template, &scope))
-            .map(Value::from)
-            .map_err(|diagnostic| raise(*diagnostic))
+        render_text(state, &text(source.as_ref()).unwrap_or_default())
     })
+}
+
+/// Renders a text in the scope of the running template.
+pub(super) fn render_text(state: &mut State<'_, '_>, source: &str) -> Answer {
+    if !source.contains("{{") && !source.contains("{%") && !source.contains("{#") {
+        return Ok(Value::from(source));
+    }
+    let (Some(engine), Some(scope)) = (engine_of(state), scope_of(state)) else {
+        return Err(type_error("`render` was called outside of a rendering"));
+    };
+    let file = SourceFile::inline("<text>", source);
+    engine
+        .compile(&file)
+        .and_then(|template| engine.render(&template, &scope))
+        .map(Value::from)
+        .map_err(|diagnostic| raise(*diagnostic))
 }
 
 /// `try_or_compiler_error(message, function, *args, **kwargs)`.

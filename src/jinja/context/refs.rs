@@ -8,6 +8,7 @@ use minijinja::{Error, State, Value};
 use serde_json::{Map, Value as Json};
 
 use super::callable::{Answer, function, given, text};
+use super::functions;
 use super::node::{Context, Mode, lock};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::jinja::language::{
@@ -153,11 +154,13 @@ impl Object for Var {
         }))
     }
 
-    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Answer {
+    fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Value]) -> Answer {
         let [name, default] = bind("var", args, ["name", "default"], 1)?;
         let name = text(name.as_ref()).unwrap_or_default();
         let context = &self.0;
         match (find_var(context, &name), default) {
+            // As in dbt, a text may be a template itself.
+            (Some(Json::String(text)), _) => functions::render_text(state, text),
             (Some(value), _) => Ok(from_json(value)),
             (None, Some(default)) => Ok(default),
             // As in dbt, the parser lets a variable be missing: the node may never run.

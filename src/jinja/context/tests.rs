@@ -107,6 +107,47 @@ fn check(cases: &[(&str, &str)]) {
 }
 
 #[test]
+fn a_relation_is_a_mapping_that_packages_know_by_its_type() {
+    check(&[
+        ("this is mapping and this is not string", "True"),
+        (
+            "this.get('metadata', {}).get('type', '').endswith('Relation')",
+            "True",
+        ),
+        ("1 if this else 2", "1"),
+        ("1 if not this else 2", "2"),
+    ]);
+}
+
+#[test]
+fn a_variable_may_be_a_template() {
+    let mut known = ProjectFacts::clone(&facts(&DUCKDB));
+    let vars = json!({"name": "{{ 'a' ~ 1 }}", "plain": "a { b"});
+    known.cli_vars = vars.as_object().cloned().expect("a mapping");
+    let root = yaml_context(&Arc::new(known), "shop");
+    let text = "{{ var('name') }} {{ var('plain') }}";
+    assert_eq!(render_in(root, text).expect("it renders"), "a1 a { b");
+}
+
+#[test]
+fn the_parser_takes_parts_of_what_a_query_would_have_given() {
+    let text = "{% set rows = load_result('main') %}{{ rows['data'][0][0] }}{{ ref('a') }}";
+    let scope = ParseScope {
+        package: "shop".into(),
+        this: Relation::new(&DUCKDB, "db", "main", "me"),
+        model: json!({"name": "me"}),
+        config: IndexMap::new(),
+    };
+    let (root, collected) = parse_context(&facts(&DUCKDB), scope);
+    render_in(root, text).expect("it renders");
+    assert_eq!(node::lock(&collected).refs.len(), 1);
+    assert_eq!(
+        refused("{% set rows = {} %}{{ rows['data'][0] }}").message,
+        "`rows['data']` is undefined"
+    );
+}
+
+#[test]
 fn names_of_the_context() {
     check(&[
         ("this", "\"db\".\"main\".\"me\""),

@@ -6,6 +6,7 @@ use minijinja::{Environment, Value};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
+use super::environment::Parts;
 use super::fault::{Fault, Origin, returned};
 use super::frame::{Frame, Package, Rendering};
 use super::lexer::SyntaxError;
@@ -54,7 +55,9 @@ impl Table {
 
 /// What an engine consists of; shared by all its renderings.
 pub(crate) struct Inner {
-    pub env: Environment<'static>,
+    env: Environment<'static>,
+    /// For renderings with `execute` false.
+    parse_env: Environment<'static>,
     pub syntax: Syntax,
     pub lookup: Lookup,
     infos: Vec<MacroInfo>,
@@ -74,6 +77,14 @@ impl Inner {
 
     pub fn package(&self, name: &str) -> Option<Value> {
         self.package_values.get(name).cloned()
+    }
+
+    /// The environment for a scope, which says by `execute` whether there is a database.
+    fn env_of(&self, scope: &Scope) -> &Environment<'static> {
+        match scope.root.get_attr("execute") {
+            Ok(execute) if !execute.is_undefined() && !execute.is_true() => &self.parse_env,
+            _ => &self.env,
+        }
     }
 
     fn scope(&self, package: &str) -> &Arc<Table> {
@@ -202,7 +213,8 @@ impl Engine {
             })
             .collect();
         let inner = Inner {
-            env: environment::environment(),
+            env: environment::environment(Parts::Refused),
+            parse_env: environment::environment(Parts::Undefined),
             syntax,
             lookup,
             infos,
@@ -385,7 +397,7 @@ impl Engine {
         let rendering = self.rendering(scope);
         let frame = self.frame(&rendering, &origin);
         let result = program
-            .run_native(&inner.env, frame)
+            .run_native(inner.env_of(scope), frame)
             .and_then(|(text, nodes)| native::result(text, nodes));
         result
             .map_err(|error| Fault::leave(&error, &origin, &|| rendering.names()).into_diagnostic())
@@ -402,7 +414,10 @@ impl Engine {
             Body::Program(program) => program,
         };
         let rendering = self.rendering(scope);
-        match program.run(&self.inner.env, self.frame(&rendering, &template.origin)) {
+        match program.run(
+            self.inner.env_of(scope),
+            self.frame(&rendering, &template.origin),
+        ) {
             Ok((text, _)) => Ok(text),
             Err(error) => {
                 Err(Fault::leave(&error, &template.origin, &|| rendering.names()).into_diagnostic())
@@ -424,7 +439,10 @@ impl Engine {
             Body::Program(program) => program,
         };
         let rendering = self.rendering(scope);
-        match program.run(&self.inner.env, self.frame(&rendering, &template.origin)) {
+        match program.run(
+            self.inner.env_of(scope),
+            self.frame(&rendering, &template.origin),
+        ) {
             Ok((text, _)) => Ok(text),
             Err(error) => match returned(&error) {
                 Some(value) => Ok(py_str(&value)),
@@ -469,7 +487,7 @@ impl Engine {
             args.push(methods::kwargs(entries));
         }
         found
-            .invoke(&self.inner.env, &rendering, 0, None, &args)
+            .invoke(self.inner.env_of(scope), &rendering, 0, None, &args)
             .map_err(|error| Fault::of(&error, &|| rendering.names()).into_diagnostic())
     }
 

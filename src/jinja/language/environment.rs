@@ -8,12 +8,24 @@ use super::methods::{bind, entries_of, split_kwargs};
 use super::values::dict;
 use super::{filters, format, native, operators, strings};
 
-/// Makes the environment that all renderings of an engine share.
-pub(crate) fn environment() -> Environment<'static> {
+/// What the parts of an undefined value are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parts {
+    /// An error.
+    Refused,
+    /// Undefined as well: the parser renders templates whose queries have not run.
+    Undefined,
+}
+
+/// Makes an environment that all renderings of its kind share.
+pub(crate) fn environment(parts: Parts) -> Environment<'static> {
     let mut env = Environment::new();
     // In debug mode every error would carry a copy of the source.
     env.set_debug(false);
-    env.set_undefined_behavior(UndefinedBehavior::Lenient);
+    env.set_undefined_behavior(match parts {
+        Parts::Refused => UndefinedBehavior::Lenient,
+        Parts::Undefined => UndefinedBehavior::Chainable,
+    });
     env.set_formatter(format::formatter);
     env.set_unknown_method_callback(strings::unknown_method);
     operators::register(&mut env);
