@@ -6,7 +6,7 @@
 //!
 //! What a function of the context may use:
 //!
-//! - values: [`list`], [`dict`], [`tuple`], [`from_json`], [`to_json`], [`json_dumps`], [`items`], [`pairs`];
+//! - values: [`list`], [`dict`], [`tuple()`], [`from_json`], [`to_json`], [`json_dumps`], [`items`], [`pairs`];
 //! - text: [`py_str`], [`py_repr`];
 //! - arguments: [`bind`], [`split_kwargs`], [`wrong_arguments`]; and [`kwargs`] to call something;
 //! - operators: an object whose repr is plain answers `+ - * /` by the methods `__add__`, `__rsub__` and
