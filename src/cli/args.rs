@@ -286,9 +286,6 @@ pub struct ShowArgs {
     pub select: SelectArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub work: WorkArgs,
-    #[command(flatten)]
-    #[allow(missing_docs)]
     pub refresh: RefreshArgs,
     /// Show the rows of this query, which may use ref() and source()
     #[arg(long, value_name = "SQL", conflicts_with = "select")]

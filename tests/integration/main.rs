@@ -6,6 +6,7 @@ mod cli_reference;
 mod compiled_sql;
 mod floors;
 mod materializations;
+mod merge;
 mod postgres;
 mod run_loop;
 mod secrets;

@@ -23,25 +23,21 @@ comment on column {{ relation }}.{{ adapter.quote(name) if column.quote else nam
 {%- endmacro %}
 
 
-{# The columns that the database has; of the others a warning is said. #}
+{# Documented columns that are really there; a warning names the others, whose comments have no place. #}
 {% macro validate_doc_columns(relation, column_dict, existing_column_names) -%}
-  {%- set existing_lower = existing_column_names | map('lower') | list -%}
-  {%- set present = {} -%}
-  {%- set missing = [] -%}
-  {%- for name, column in column_dict.items() -%}
-    {%- if name in existing_column_names or (not column.quote and name | lower in existing_lower) -%}
-      {%- do present.update({name: column}) -%}
-    {%- else -%}
-      {%- do missing.append(name) -%}
+  {%- set folded = existing_column_names | map('lower') | list -%}
+  {%- set found = {} -%}
+  {%- for name in column_dict -%}
+    {%- set is_there = name in existing_column_names if column_dict[name].quote else name | lower in folded -%}
+    {%- if is_there -%}
+      {%- do found.update({name: column_dict[name]}) -%}
     {%- endif -%}
   {%- endfor -%}
-  {%- if missing -%}
-    {%- do exceptions.warn(
-      'In relation ' ~ relation ~ ': The following columns are specified in the schema but are not present in the database: '
-      ~ missing | join(', ')
-    ) -%}
+  {%- set absent = column_dict | reject('in', found) | join('`, `') -%}
+  {%- if absent -%}
+    {%- do exceptions.warn('`' ~ absent ~ '` is documented, and ' ~ relation ~ ' has no such column') -%}
   {%- endif -%}
-  {%- do return(present) -%}
+  {%- do return(found) -%}
 {%- endmacro %}
 
 

@@ -108,49 +108,54 @@ returning {{ returning | join(', ') }}
 
 {# What is misunderstood is refused, for it would be ignored without a word. #}
 {% macro refuse_wrong_merge_configs() -%}
-  {%- set wrong = [] -%}
-  {%- for name in ['merge_update_condition', 'merge_insert_condition'] if config.get(name) is not none and config.get(name) is not string -%}
-    {%- do wrong.append(name ~ ' must be a string, found: ' ~ config.get(name)) -%}
+  {%- set shapes = {
+    'merge_update_condition': 'text', 'merge_insert_condition': 'text',
+    'merge_on_using_columns': 'a list', 'merge_update_columns': 'a list',
+    'merge_exclude_columns': 'a list', 'merge_returning_columns': 'a list',
+    'merge_update_set_expressions': 'a mapping', 'merge_clauses': 'a mapping',
+  } -%}
+  {%- set faults = [] -%}
+  {%- for name, shape in shapes.items() if config.get(name) is not none -%}
+    {%- do faults.extend(merge_shape_faults('`' ~ name ~ '`', config.get(name), shape)) -%}
   {%- endfor -%}
-  {%- for name in ['merge_on_using_columns', 'merge_update_columns', 'merge_exclude_columns', 'merge_returning_columns'] if config.get(name) is not none -%}
-    {%- if config.get(name) is string or config.get(name) is mapping or config.get(name) is not sequence -%}
-      {%- do wrong.append(name ~ ' must be a list, found: ' ~ config.get(name)) -%}
-    {%- endif -%}
-  {%- endfor -%}
-  {%- set expressions = config.get('merge_update_set_expressions') -%}
-  {%- if expressions is not none and expressions is not mapping -%}
-    {%- do wrong.append('merge_update_set_expressions must be a dictionary, found: ' ~ expressions) -%}
-  {%- endif -%}
   {%- set clauses = config.get('merge_clauses') -%}
-  {%- if clauses is not none and clauses is not mapping -%}
-    {%- do wrong.append('merge_clauses must be a dictionary, found: ' ~ clauses) -%}
-  {%- elif clauses is not none -%}
-    {%- do refuse_wrong_merge_clauses(clauses, wrong) -%}
+  {%- if clauses is mapping -%}
+    {%- set written = [] -%}
+    {%- for when, actions in clauses.items() -%}
+      {%- if when not in ['when_matched', 'when_not_matched'] -%}
+        {%- do faults.append('`merge_clauses` knows `when_matched` and `when_not_matched`, found `' ~ when ~ '`') -%}
+      {%- else -%}
+        {%- do written.append(when) -%}
+        {%- do faults.extend(merge_shape_faults('`' ~ when ~ '`', actions, 'a list')) -%}
+        {%- for action in actions if actions is not string -%}
+          {%- do faults.extend(merge_shape_faults('each item of `' ~ when ~ '`', action, 'a mapping')) -%}
+        {%- endfor -%}
+      {%- endif -%}
+    {%- endfor -%}
+    {%- if not written -%}
+      {%- do faults.append('`merge_clauses` says neither what happens `when_matched` nor `when_not_matched`') -%}
+    {%- endif -%}
+    {%- for name in shapes if name.startswith('merge_update') or name in ['merge_insert_condition', 'merge_exclude_columns'] -%}
+      {%- if config.get(name) -%}
+        {%- do faults.append('`merge_clauses` says all, so `' ~ name ~ '` beside it would do nothing: remove one of them') -%}
+      {%- endif -%}
+    {%- endfor -%}
   {%- endif -%}
-  {%- if wrong -%}
-    {%- do exceptions.raise_compiler_error(wrong | join('\n')) -%}
+  {%- if faults -%}
+    {%- do exceptions.raise_compiler_error(faults | join('\n')) -%}
   {%- endif -%}
 {%- endmacro %}
 
-{% macro refuse_wrong_merge_clauses(clauses, wrong) -%}
-  {%- if 'when_matched' not in clauses and 'when_not_matched' not in clauses -%}
-    {%- do wrong.append("merge_clauses must contain at least one of 'when_matched' or 'when_not_matched'") -%}
+{# A list with what is wrong, empty if the value has the shape. #}
+{% macro merge_shape_faults(what, value, shape) -%}
+  {%- if value is string -%}
+    {%- set found = 'text' -%}
+  {%- elif value is mapping -%}
+    {%- set found = 'a mapping' -%}
+  {%- elif value is number or value is boolean -%}
+    {%- set found = '`' ~ value ~ '`' -%}
+  {%- else -%}
+    {%- set found = 'a list' -%}
   {%- endif -%}
-  {%- for name in ['when_matched', 'when_not_matched'] if name in clauses -%}
-    {%- set list = clauses[name] -%}
-    {%- if list is string or list is mapping or list is not sequence -%}
-      {%- do wrong.append('merge_clauses.' ~ name ~ ' must be a list') -%}
-    {%- else -%}
-      {%- for clause in list if clause is not mapping -%}
-        {%- do wrong.append('merge_clauses.' ~ name ~ ' elements must be dictionaries, found: ' ~ clause) -%}
-      {%- endfor -%}
-    {%- endif -%}
-  {%- endfor -%}
-  {%- set beside = [] -%}
-  {%- for name in ['merge_update_condition', 'merge_insert_condition', 'merge_update_columns', 'merge_exclude_columns', 'merge_update_set_expressions'] if config.get(name) -%}
-    {%- do beside.append(name) -%}
-  {%- endfor -%}
-  {%- if beside -%}
-    {%- do wrong.append('beside merge_clauses the basic merge configurations will be ignored; remove ' ~ beside | join(', ')) -%}
-  {%- endif -%}
+  {%- do return([] if found == shape else [what ~ ' must be ' ~ shape ~ ', found ' ~ found]) -%}
 {%- endmacro %}
