@@ -51,8 +51,6 @@ pub struct ProjectFile {
     pub query_comment: Option<Json>,
     /// `require-dbt-version`, in whatever form it has; already checked.
     pub require_dbt_version: Option<Json>,
-    /// `restrict-access`.
-    pub restrict_access: bool,
 }
 
 /// The folders of a project, relative to its root, in order.

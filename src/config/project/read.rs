@@ -236,6 +236,11 @@ impl Reader<'_> {
                 );
             }
         }
+        if self.boolean("restrict-access") == Some(true) {
+            let message = "`restrict-access` is not done yet: other packages can read every model";
+            let span = self.span("restrict-access");
+            self.push(Diagnostic::warning(Code::Unsupported, message).at(span));
+        }
         let project = ProjectFile {
             file: Arc::clone(self.file),
             root: root.to_owned(),
@@ -252,7 +257,6 @@ impl Reader<'_> {
             flags,
             query_comment: self.query_comment(),
             require_dbt_version,
-            restrict_access: self.boolean("restrict-access").unwrap_or(false),
         };
         name.map(|_| project)
     }
