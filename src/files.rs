@@ -15,6 +15,15 @@ pub fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> io::Result<()> {
+    put_in_place(path, |file| {
+        let mut writer = BufWriter::with_capacity(64 * 1024, file);
+        write(&mut writer)?;
+        writer.flush()
+    })
+}
+
+/// Makes the file beside its place, and moves it there once it is whole.
+fn put_in_place(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -26,10 +35,7 @@ pub fn write_atomic(
         }
         other => other?,
     };
-    let mut writer = BufWriter::with_capacity(64 * 1024, temporary.as_file());
-    write(&mut writer)?;
-    writer.flush()?;
-    drop(writer);
+    write(temporary.as_file())?;
     temporary.persist(path).map_err(|failure| failure.error)?;
     Ok(())
 }
@@ -39,7 +45,7 @@ pub fn write_atomic(
 /// # Errors
 /// As [`write_atomic`].
 pub fn write_text(path: &Path, text: &str) -> io::Result<()> {
-    write_atomic(path, |writer| writer.write_all(text.as_bytes()))
+    put_in_place(path, |mut file| file.write_all(text.as_bytes()))
 }
 
 fn new_temporary(folder: &Path) -> io::Result<tempfile::NamedTempFile> {

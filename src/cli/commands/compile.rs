@@ -27,9 +27,9 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
         store_failures: None,
     };
     let parsed = pipeline::parse(settings, flags, &report)?;
-    pipeline::write_manifest(invocation, &parsed)?;
     let shared = invocation.sessions_to_compile(&parsed)?;
     if let Some(text) = &args.inline {
+        pipeline::write_manifest(invocation, &parsed)?;
         let started = std::time::Instant::now();
         let node = inline_node(&parsed, text)?;
         let sql = compile_one(&parsed, &shared, &node).map_err(|wrong| vec![*wrong])?;
