@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::support::postgres_fields;
 use crate::support::sandbox::Sandbox;
 
 /// Every relation of the warehouse that is built, by the name that `ref` takes.
@@ -30,21 +29,6 @@ fn relations(sandbox: &Sandbox) -> Vec<String> {
     names
 }
 
-fn postgres_warehouse(schema: &str) -> Sandbox {
-    let fields = postgres_fields(schema);
-    let text = |key: &str| match &fields[key] {
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    Sandbox::warehouse()
-        .with_env("PGHOST", &text("host"))
-        .with_env("PGPORT", &text("port"))
-        .with_env("PGUSER", &text("user"))
-        .with_env("PGDATABASE", &text("dbname"))
-        .with_env("DBT_TARGET", "postgres")
-        .with_env("DAYGRAIN_POSTGRES_SCHEMA", schema)
-}
-
 /// Every table's rows as text, in an order of their own.
 fn contents(sandbox: &Sandbox, names: &[String]) -> BTreeMap<String, Vec<String>> {
     names
@@ -61,7 +45,7 @@ fn contents(sandbox: &Sandbox, names: &[String]) -> BTreeMap<String, Vec<String>
 #[test]
 fn both_databases_hold_the_same_rows() {
     let duckdb = Sandbox::warehouse();
-    let postgres = postgres_warehouse("it_warehouse");
+    let postgres = Sandbox::postgres_warehouse("it_warehouse");
     let names = relations(&duckdb);
     assert!(
         names.len() > 15,

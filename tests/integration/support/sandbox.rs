@@ -82,6 +82,22 @@ impl Sandbox {
         sandbox
     }
 
+    /// [`Sandbox::warehouse`], whose target is a schema of the tests' server.
+    pub fn postgres_warehouse(schema: &str) -> Sandbox {
+        let fields = super::postgres_fields(schema);
+        let text = |key: &str| match &fields[key] {
+            Json::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        Sandbox::warehouse()
+            .with_env("PGHOST", &text("host"))
+            .with_env("PGPORT", &text("port"))
+            .with_env("PGUSER", &text("user"))
+            .with_env("PGDATABASE", &text("dbname"))
+            .with_env("DBT_TARGET", "postgres")
+            .with_env("DAYGRAIN_POSTGRES_SCHEMA", schema)
+    }
+
     /// Sets a variable for every run of the binary.
     pub fn with_env(mut self, name: &str, value: &str) -> Sandbox {
         self.environment.push((name.to_owned(), value.to_owned()));
