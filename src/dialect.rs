@@ -69,6 +69,10 @@ pub struct Dialect {
     pub default_schema: &'static str,
     /// Whether a DDL statement can be rolled back.
     pub transactional_ddl: bool,
+    /// Whether the database has indexes that are worth making.
+    pub has_indexes: bool,
+    /// The expression of this moment in UTC, without a zone, by the database's clock.
+    pub utc_now: &'static str,
     /// What a profile of this `type` consists of.
     pub profile: ProfileFields,
 }
@@ -106,6 +110,8 @@ pub static DUCKDB: Dialect = Dialect {
     },
     default_schema: "main",
     transactional_ddl: true,
+    has_indexes: false,
+    utc_now: "make_timestamp(epoch_us(now()))",
     profile: ProfileFields {
         embedded: true,
         required: &[],
@@ -143,6 +149,8 @@ pub static POSTGRES: Dialect = Dialect {
     },
     default_schema: "public",
     transactional_ddl: true,
+    has_indexes: true,
+    utc_now: "cast(clock_timestamp() at time zone 'UTC' as timestamp)",
     profile: ProfileFields {
         embedded: false,
         required: &["host", "user", "password", "port", "database", "schema"],
@@ -187,6 +195,8 @@ pub static SNOWFLAKE: Dialect = Dialect {
     },
     default_schema: "PUBLIC",
     transactional_ddl: false,
+    has_indexes: false,
+    utc_now: "cast(sysdate() as timestamp_ntz)",
     profile: ProfileFields {
         embedded: false,
         required: &["account", "database", "schema"],

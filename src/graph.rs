@@ -429,7 +429,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::jinja::RefCall;
+    use crate::jinja::{Reading, RefCall};
     use crate::manifest::fixture;
     use crate::source::{SourceFile, Span};
 
@@ -567,6 +567,7 @@ mod tests {
                 package: None,
                 name: read.to_owned(),
                 version: None,
+                reading: Reading::default(),
             };
             node.refs.push((call, Span::new(&node.file, 17..25)));
             manifest.nodes.insert(node.unique_id.clone(), node.into());

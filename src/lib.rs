@@ -11,17 +11,18 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`source`], [`diagnostic`], [`yaml`], [`dialect`], [`relation`], [`table`], [`files`], [`secrets`] |
+//! | 0 | [`source`], [`diagnostic`], [`yaml`], [`dialect`], [`calendar`], [`relation`], [`table`], [`files`], [`secrets`] |
 //! | 1 | [`config`], [`loader`] |
 //! | 2 | [`jinja`], [`sql`], [`adapter`]: none of the three imports another |
 //! | 3 | [`manifest`], [`graph`], [`selector`] |
-//! | 4 | [`planner`] |
+//! | 4 | [`ledger`], [`planner`] |
 //! | 5 | [`executor`] |
 //! | 6 | [`artifacts`] |
 //! | 7 | [`cli`] |
 
 pub mod adapter;
 pub mod artifacts;
+pub mod calendar;
 pub mod cli;
 pub mod config;
 pub mod diagnostic;
@@ -30,6 +31,7 @@ pub mod executor;
 pub mod files;
 pub mod graph;
 pub mod jinja;
+pub mod ledger;
 pub mod loader;
 pub mod manifest;
 pub mod planner;

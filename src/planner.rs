@@ -3,6 +3,8 @@
 //! A pure function of the graph and the selection: a [`Plan`] can be printed and tested without a
 //! database.
 
+pub mod board;
+
 use std::collections::BTreeSet;
 
 use crate::graph::Graph;

@@ -81,6 +81,9 @@ pub struct Relation {
     pub quoting: Quoting,
     /// Which parts are written.
     pub include: Quoting,
+    /// The name by which a statement knows it, where the statement itself says what is read of it:
+    /// a common table expression, or a table of the session.
+    pub shown_as: Option<Arc<str>>,
 }
 
 impl Relation {
@@ -93,6 +96,7 @@ impl Relation {
             kind: None,
             quoting: dialect.quoting,
             include: Quoting::ALL,
+            shown_as: None,
         }
     }
 
@@ -100,6 +104,9 @@ impl Relation {
     ///
     /// An ephemeral model is written as the name of its common table expression.
     pub fn render(&self, dialect: &Dialect) -> String {
+        if let Some(name) = &self.shown_as {
+            return name.to_string();
+        }
         if self.kind == Some(RelationKind::Cte) {
             let name = self.identifier.as_deref().unwrap_or_default();
             return format!("__dbt__cte__{name}");

@@ -269,6 +269,7 @@ mod tests {
                 package: None,
                 name: "raw_orders".to_owned(),
                 version: Some("2".to_owned()),
+                reading: Default::default(),
             },
             Span::line(file, 1),
         )];
@@ -317,6 +318,7 @@ mod tests {
             SourceCall {
                 source: "raw".to_owned(),
                 table: "things".to_owned(),
+                reading: Default::default(),
             },
             Span::line(&file, 1),
         )];

@@ -6,12 +6,14 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::Project;
+use super::reads::BatchView;
 use super::resolver::NodeResolver;
 use super::session::Session;
 use crate::diagnostic::Diagnostic;
 use crate::jinja::Value;
 use crate::jinja::context::{self, ExecuteScope, Lazy, NodeState};
 use crate::jinja::language::{self, Scope};
+use crate::jinja::port::PartitionText;
 use crate::manifest::{Node, UniqueId, json, kwargs};
 use crate::source::Span;
 
@@ -49,6 +51,8 @@ impl Inlined {
 pub struct Shown {
     model: Lazy<Json>,
     config: Lazy<IndexMap<String, Json>>,
+    /// The partitions that are built, where any are.
+    pub batch: Option<BatchView>,
 }
 
 impl Shown {
@@ -58,7 +62,26 @@ impl Shown {
         Shown {
             model: Lazy::new(move || project.node_json(&whole)),
             config: Lazy::new(move || json::config_shape(&part).into_iter().collect()),
+            batch: None,
         }
+    }
+
+    /// The same for some of the node's partitions.
+    pub fn of_batch(project: &Arc<Project>, node: &Arc<Node>, batch: BatchView) -> Shown {
+        Shown {
+            batch: Some(batch),
+            ..Shown::of(project, node)
+        }
+    }
+
+    /// What `model` shows.
+    pub fn model(&self) -> Lazy<Json> {
+        self.model.clone()
+    }
+
+    /// What `config` shows.
+    pub fn config(&self) -> Lazy<IndexMap<String, Json>> {
+        self.config.clone()
     }
 }
 
@@ -78,8 +101,15 @@ pub fn node_scope(
         model: shown.model.clone(),
         config: shown.config.clone(),
         graph: Arc::new(move || graph_of.graph_json().clone()),
-        resolver: Arc::new(NodeResolver::for_node(project, node)),
+        resolver: Arc::new(NodeResolver {
+            batch: shown.batch.clone().map(|batch| (node.clone().into(), batch)),
+            ..NodeResolver::for_node(project, node)
+        }),
         warehouse: Arc::clone(session) as Arc<dyn crate::jinja::Warehouse>,
+        partition: shown
+            .batch
+            .as_ref()
+            .map(|batch| Arc::clone(&batch.built) as Arc<dyn PartitionText>),
         extra,
     };
     let (root, state) = context::execute_context(&project.facts, scope);
@@ -102,11 +132,18 @@ pub fn compile(
 ) -> Result<Compiled, Box<Diagnostic>> {
     let mut inlined = Vec::new();
     gather(project, session, node, &mut inlined, &mut Vec::new())?;
+    if let Some(batch) = &shown.batch {
+        batch.narrowing.reset();
+    }
     let own: Arc<str> = render(project, session, node, shown)?.into();
-    let sql = if inlined.is_empty() {
+    let mut expressions: Vec<String> = inlined.iter().map(Inlined::text).collect();
+    if let Some(batch) = &shown.batch {
+        expressions.extend(batch.narrowing.expressions());
+    }
+    let sql = if expressions.is_empty() {
         Arc::clone(&own)
     } else {
-        with_ctes(&own, &inlined).into()
+        with_ctes(&own, &expressions).into()
     };
     Ok(Compiled { sql, own, inlined })
 }
@@ -204,9 +241,8 @@ fn test_arguments(
 }
 
 /// Writes common table expressions in front of a query, before those that it has itself.
-fn with_ctes(sql: &str, inlined: &[Inlined]) -> String {
-    let ctes: Vec<String> = inlined.iter().map(Inlined::text).collect();
-    let ctes = ctes.join(", ");
+fn with_ctes(sql: &str, expressions: &[String]) -> String {
+    let ctes = expressions.join(", ");
     match leading_with(sql) {
         Some(end) => {
             let (head, rest) = sql.split_at(end);
@@ -260,7 +296,7 @@ mod tests {
             name: "__dbt__cte__e".to_owned(),
             sql: "select 1 as id".into(),
         }];
-        with_ctes(sql, &inlined)
+        with_ctes(sql, &inlined.map(|cte| cte.text()))
     }
 
     #[test]

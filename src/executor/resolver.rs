@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::Project;
+use super::reads::{BatchView, mapping_of};
+use crate::calendar::Mapping;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::jinja::{RefCall, Resolver, SourceCall};
 use crate::manifest::{Node, Source, UniqueId};
@@ -14,6 +16,8 @@ pub struct NodeResolver {
     pub project: Arc<Project>,
     /// What the node declared that it reads; `None` for text that has no place in the graph.
     pub declared: Option<Vec<UniqueId>>,
+    /// The partitions of the node that are built, which narrow what it reads.
+    pub batch: Option<(Arc<Node>, BatchView)>,
 }
 
 impl NodeResolver {
@@ -22,7 +26,18 @@ impl NodeResolver {
         NodeResolver {
             project: Arc::clone(project),
             declared: Some(node.depends_on.clone()),
+            batch: None,
         }
+    }
+
+    /// The relation of a read, narrowed to what the batch at hand reads of it.
+    fn narrowed(&self, id: &UniqueId, asked: Option<Mapping>, relation: Relation) -> Relation {
+        let Some((node, batch)) = &self.batch else {
+            return relation;
+        };
+        let mapping = mapping_of(node, id, asked);
+        let dialect = self.project.facts.dialect;
+        batch.narrowing.narrow(id, mapping, relation, dialect)
     }
 
     /// Refuses what the parser could not see: it would be built in no certain order.
@@ -34,7 +49,10 @@ impl NodeResolver {
     }
 
     /// Finds a node as the parser did, among what was declared; else in the whole project.
-    fn find_node(&self, call: &RefCall) -> Result<&Arc<Node>, Box<Diagnostic>> {
+    ///
+    /// # Errors
+    /// No such node, or one that was not declared.
+    pub fn find_node(&self, call: &RefCall) -> Result<&Arc<Node>, Box<Diagnostic>> {
         let manifest = &self.project.manifest;
         let Some(declared) = &self.declared else {
             return manifest.find_ref(call);
@@ -53,7 +71,11 @@ impl NodeResolver {
         }
     }
 
-    fn find_source(&self, call: &SourceCall) -> Result<&Arc<Source>, Box<Diagnostic>> {
+    /// Finds a source in the same way.
+    ///
+    /// # Errors
+    /// As [`NodeResolver::find_node`].
+    pub fn find_source(&self, call: &SourceCall) -> Result<&Arc<Source>, Box<Diagnostic>> {
         let manifest = &self.project.manifest;
         let Some(declared) = &self.declared else {
             return manifest.find_source(call);
@@ -80,10 +102,20 @@ impl Resolver for NodeResolver {
             relation.kind = Some(RelationKind::Cte);
             relation.identifier = Some(node.name.as_str().into());
         }
-        Ok(relation)
+        Ok(self.narrowed(&node.unique_id, call.reading.mapping, relation))
     }
 
     fn resolve_source(&self, call: &SourceCall) -> Result<Relation, Box<Diagnostic>> {
-        Ok(self.find_source(call)?.relation.clone())
+        let source = self.find_source(call)?;
+        let relation = source.relation.clone();
+        Ok(self.narrowed(&source.unique_id, call.reading.mapping, relation))
+    }
+
+    fn resolve_self(&self, mapping: Mapping) -> Result<Relation, Box<Diagnostic>> {
+        let Some((node, _)) = &self.batch else {
+            let message = "`self` reads a model's own partitions, and none are built here";
+            return Err(Box::new(Diagnostic::error(Code::BadConfig, message)));
+        };
+        Ok(self.narrowed(&node.unique_id, Some(mapping), node.relation.clone()))
     }
 }

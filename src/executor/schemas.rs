@@ -94,6 +94,7 @@ pub fn plain_scope(
     let resolver = super::NodeResolver {
         project: Arc::clone(project),
         declared: None,
+        batch: None,
     };
     let (root, _) = context::execute_context(
         &project.facts,
@@ -105,6 +106,7 @@ pub fn plain_scope(
             graph: Arc::new(move || graph_of.graph_json().clone()),
             resolver: Arc::new(resolver),
             warehouse: Arc::clone(session) as Arc<dyn Warehouse>,
+            partition: None,
             extra,
         },
     );

@@ -10,4 +10,4 @@ pub mod port;
 
 /// A value of a template.
 pub use minijinja::Value;
-pub use port::{Fetch, QueryFailure, RefCall, Resolver, SourceCall, Warehouse};
+pub use port::{Fetch, QueryFailure, Reading, RefCall, Resolver, SourceCall, Warehouse};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::calendar::Mapping;
 use crate::diagnostic::{Diagnostic, FailedSql};
 use crate::relation::Relation;
 use crate::source::Span;
@@ -123,6 +124,16 @@ pub enum TemplateMessage {
     Warning(Box<Diagnostic>),
 }
 
+/// What a call of `ref` or `source` says beside the name: which partitions are read, and whether a
+/// change of them makes the reader stale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Reading {
+    /// `partitions=`, where it was given.
+    pub mapping: Option<Mapping>,
+    /// `track=false`: today's rows, which make nothing stale.
+    pub untracked: bool,
+}
+
 /// A call of `ref`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RefCall {
@@ -132,6 +143,8 @@ pub struct RefCall {
     pub name: String,
     /// `v` or `version`, as text.
     pub version: Option<String>,
+    /// `partitions` and `track`.
+    pub reading: Reading,
 }
 
 /// A call of `source`.
@@ -141,6 +154,8 @@ pub struct SourceCall {
     pub source: String,
     /// The table's name.
     pub table: String,
+    /// `partitions` and `track`.
+    pub reading: Reading,
 }
 
 /// Turns the names in a template into relations.
@@ -156,6 +171,34 @@ pub trait Resolver: Send + Sync {
     /// # Errors
     /// As [`Resolver::resolve_ref`].
     fn resolve_source(&self, call: &SourceCall) -> Result<Relation, Box<Diagnostic>>;
+
+    /// The relation of `self`: the node's own, narrowed to some of its partitions.
+    ///
+    /// # Errors
+    /// As [`Resolver::resolve_ref`].
+    fn resolve_self(&self, mapping: Mapping) -> Result<Relation, Box<Diagnostic>> {
+        let _ = mapping;
+        let message = "`self` reads a model's own partitions, and this is no partitioned model";
+        Err(Box::new(Diagnostic::error(
+            crate::diagnostic::Code::BadConfig,
+            message,
+        )))
+    }
+}
+
+/// What `partition` shows a template: the partitions that its statement builds, as SQL.
+pub trait PartitionText: Send + Sync {
+    /// The literal of the first moment.
+    fn start(&self) -> String;
+
+    /// The literal of the first moment after the last.
+    fn end(&self) -> String;
+
+    /// The literal of the one partition; asking for it makes every statement build one alone.
+    fn date(&self) -> String;
+
+    /// A predicate that keeps a column within them.
+    fn filter(&self, column: &str) -> String;
 }
 
 /// What a rendering with `execute` false has collected.
@@ -165,6 +208,12 @@ pub struct Collected {
     pub refs: Vec<(RefCall, Span)>,
     /// Calls of `source`, likewise.
     pub sources: Vec<(SourceCall, Span)>,
+    /// Calls of `self`, likewise.
+    pub selves: Vec<(Mapping, Span)>,
+    /// Whether `partition.date` was asked for.
+    pub one_by_one: bool,
+    /// Whether `this` was asked for.
+    pub reads_this: bool,
     /// The arguments of each call of `config`, in order: key, value.
     pub configs: Vec<(serde_json::Map<String, serde_json::Value>, Span)>,
     /// Names of macros that the template's text calls, as written (`package.name` or `name`).

@@ -49,6 +49,7 @@ pub fn node(id: &str, reads: &[&str]) -> Node {
         patch_span: None,
         test: (resource_type == ResourceType::Test).then(TestInfo::default),
         index: None,
+        upkeep: Default::default(),
         name,
     }
 }
@@ -81,6 +82,7 @@ pub fn source(id: &str, span: &Span) -> Source {
         freshness: None,
         external: None,
         quoting: serde_json::Map::new(),
+        partitioning: None,
     }
 }
 

@@ -166,5 +166,6 @@ pub fn inline_node(
         tags: Vec::new(),
         test: None,
         index: None,
+        upkeep: Default::default(),
     })
 }

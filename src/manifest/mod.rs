@@ -10,6 +10,7 @@ pub mod json;
 pub mod kwargs;
 pub mod node;
 mod parse;
+pub mod partitioning;
 
 pub use inline::inline_node;
 pub use node::*;

@@ -11,6 +11,8 @@ use crate::jinja::{RefCall, SourceCall};
 use crate::relation::Relation;
 use crate::source::{SourceFile, Span};
 
+use super::partitioning::{Partitioning, Upkeep};
+
 /// dbt's identity of a node, such as `model.shop.orders`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UniqueId(pub Arc<str>);
@@ -148,6 +150,8 @@ pub struct Node {
     pub test: Option<TestInfo>,
     /// An operation's place among its fellows, counted from 0.
     pub index: Option<usize>,
+    /// How its relation is kept up to date: what the partition engine knows of it.
+    pub upkeep: Upkeep,
 }
 
 impl Node {
@@ -260,6 +264,8 @@ pub struct Source {
     pub external: Option<Json>,
     /// `quoting`, merged.
     pub quoting: serde_json::Map<String, Json>,
+    /// How its rows are cut into partitions, where the engine follows them.
+    pub partitioning: Option<Arc<Partitioning>>,
 }
 
 /// A macro.

@@ -9,6 +9,7 @@ mod functions;
 mod hooks;
 mod modules;
 mod node;
+mod partition;
 mod refs;
 mod relation;
 mod results;
@@ -24,7 +25,7 @@ use indexmap::IndexMap;
 use minijinja::Value;
 use serde_json::{Map, Value as Json};
 
-use super::port::{Collected, NoWarehouse, QueryOutcome, Resolver, Warehouse};
+use super::port::{Collected, NoWarehouse, PartitionText, QueryOutcome, Resolver, Warehouse};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::Dialect;
 use crate::relation::Relation;
@@ -98,6 +99,8 @@ pub struct ExecuteScope {
     pub resolver: Arc<dyn Resolver>,
     /// The live database.
     pub warehouse: Arc<dyn Warehouse>,
+    /// What `partition` shows, where partitions are built.
+    pub partition: Option<Arc<dyn PartitionText>>,
     /// Further names: `sql`, `compiled_code`, `pre_hooks`, `post_hooks`, `schemas`, `results` ...
     pub extra: Vec<(&'static str, Value)>,
 }
@@ -175,6 +178,7 @@ pub fn execute_context(
         graph: Some(scope.graph),
         resolver: Some(scope.resolver),
         warehouse: scope.warehouse,
+        partition: scope.partition,
         extra: scope.extra,
         ..blank(project, scope.package, Mode::Execute)
     };
@@ -216,6 +220,7 @@ fn blank(project: &Arc<ProjectFacts>, package: Arc<str>, mode: Mode) -> Context 
         graph: None,
         resolver: None,
         warehouse: Arc::new(NoWarehouse),
+        partition: None,
         extra: Vec::new(),
         collected: Arc::default(),
         state: Arc::default(),

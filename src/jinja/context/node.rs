@@ -15,10 +15,10 @@ use super::callable::namespace;
 use super::relation::relation_value;
 use super::{
     DBT_VERSION, Lazy, NodeState, ProjectFacts, adapter, column, config, exceptions, functions,
-    modules, refs, relation, results,
+    modules, partition, refs, relation, results,
 };
 use crate::jinja::language::{from_json, list};
-use crate::jinja::port::{Collected, Resolver, Warehouse};
+use crate::jinja::port::{Collected, PartitionText, Resolver, Warehouse};
 use crate::relation::Relation;
 
 /// What kind of text is rendered.
@@ -43,6 +43,7 @@ pub(super) struct Context {
     pub graph: Option<Arc<dyn Fn() -> Json + Send + Sync>>,
     pub resolver: Option<Arc<dyn Resolver>>,
     pub warehouse: Arc<dyn Warehouse>,
+    pub partition: Option<Arc<dyn PartitionText>>,
     pub extra: Vec<(&'static str, Value)>,
     pub collected: Arc<Mutex<Collected>>,
     pub state: Arc<NodeState>,
@@ -62,6 +63,8 @@ pub(super) struct Made {
 const NODE_NAMES: &[&str] = &[
     "ref",
     "source",
+    "self",
+    "window",
     "this",
     "config",
     "model",
@@ -148,8 +151,16 @@ impl Context {
         let value = match name {
             "ref" => refs::reference(self),
             "source" => refs::source(self),
+            "self" => refs::own(self),
+            "window" => refs::window(),
+            "partition" => partition::object(self)?,
             "this" => match &self.this {
-                Some(relation) => self.relation(relation),
+                Some(relation) => {
+                    if self.mode == Mode::Parse {
+                        lock(&self.collected).reads_this = true;
+                    }
+                    self.relation(relation)
+                }
                 None => Value::from(()),
             },
             "config" => config::object(self),

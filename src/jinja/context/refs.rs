@@ -14,7 +14,8 @@ use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::jinja::language::{
     bind, call_span, from_json, py_str, raise, split_kwargs, wrong_arguments,
 };
-use crate::jinja::port::{RefCall, SourceCall};
+use crate::calendar::Mapping;
+use crate::jinja::port::{Reading, RefCall, SourceCall};
 use crate::source::Span;
 
 /// Variables of the environment with this prefix are kept out of templates.
@@ -50,9 +51,12 @@ pub(super) fn reference(context: &Arc<Context>) -> Value {
 fn ref_call(args: &[Value]) -> Result<RefCall, Error> {
     let (names, keywords) = split_kwargs(args);
     let mut version = None;
+    let mut reading = Reading::default();
     for (key, value) in keywords {
         match key.as_str() {
             Some("v" | "version") => version = text(Some(&value)),
+            Some("partitions") => reading.mapping = Some(mapping("ref", &value)?),
+            Some("track") => reading.untracked = !value.is_true(),
             key => {
                 return Err(wrong_arguments(format!(
                     "`ref` takes no argument `{}`",
@@ -82,6 +86,61 @@ fn ref_call(args: &[Value]) -> Result<RefCall, Error> {
         package,
         name,
         version,
+        reading,
+    })
+}
+
+/// The value of `partitions=`.
+fn mapping(function: &str, value: &Value) -> Result<Mapping, Error> {
+    let given = py_str(value);
+    Mapping::parse(&given).ok_or_else(|| {
+        wrong_arguments(format!(
+            "`{function}` takes partitions='same', 'previous', 'upto', 'all' or window(-2, 3), not `{given}`"
+        ))
+    })
+}
+
+/// `window`: from so many partitions before to so many after.
+pub(super) fn window() -> Value {
+    function("window", |_, args| {
+        let [from, to] = bind("window", args, ["start", "end"], 2)?;
+        let number = |value: &Option<Value>| value.as_ref().and_then(|value| value.clone().try_into().ok());
+        let (from, to): (Option<i32>, Option<i32>) = (number(&from), number(&to));
+        match (from, to) {
+            (Some(from), Some(to)) if from <= to => Ok(Value::from(Mapping::Window(from, to).to_string())),
+            _ => Err(wrong_arguments(
+                "`window` takes two whole numbers, the first not above the second, such as window(-2, 3)".to_owned(),
+            )),
+        }
+    })
+}
+
+/// `self`: a partitioned model's own earlier partitions.
+pub(super) fn own(context: &Arc<Context>) -> Value {
+    let context = Arc::clone(context);
+    function("self", move |state, args| {
+        let [given] = bind("self", args, ["partitions"], 1)?;
+        let given = given.unwrap_or_default();
+        let read = mapping("self", &given)?;
+        if read != Mapping::PREVIOUS {
+            return Err(wrong_arguments(format!(
+                "`self` reads the partition before, self('previous'), not `{}`",
+                py_str(&given)
+            )));
+        }
+        match (context.mode, &context.resolver) {
+            (Mode::Execute, Some(resolver)) => resolver
+                .resolve_self(read)
+                .map(|relation| context.relation(&relation))
+                .map_err(|diagnostic| raise(*diagnostic)),
+            _ => {
+                let mut collected = lock(&context.collected);
+                if collected.selves.is_empty() {
+                    collected.selves.push((read, place(state)));
+                }
+                Ok(stand_in(&context))
+            }
+        }
     })
 }
 
@@ -97,15 +156,31 @@ fn stand_in(context: &Context) -> Value {
 pub(super) fn source(context: &Arc<Context>) -> Value {
     let context = Arc::clone(context);
     function("source", move |state, args| {
-        let [Some(source), Some(table)] = bind("source", args, ["source_name", "table_name"], 2)?
-        else {
+        let (names, keywords) = split_kwargs(args);
+        let mut reading = Reading::default();
+        let mut positional = names.to_vec();
+        for (key, value) in keywords {
+            match key.as_str() {
+                Some("partitions") => reading.mapping = Some(mapping("source", &value)?),
+                Some("track") => reading.untracked = !value.is_true(),
+                Some("source_name" | "table_name") => positional.push(value),
+                key => {
+                    return Err(wrong_arguments(format!(
+                        "`source` takes no argument `{}`",
+                        key.unwrap_or_default()
+                    )));
+                }
+            }
+        }
+        let [source, table] = positional.as_slice() else {
             return Err(wrong_arguments(
                 "`source` takes a source and a table".to_owned(),
             ));
         };
         let call = SourceCall {
-            source: py_str(&source),
-            table: py_str(&table),
+            source: py_str(source),
+            table: py_str(table),
+            reading,
         };
         match (context.mode, &context.resolver) {
             (Mode::Execute, Some(resolver)) => resolver

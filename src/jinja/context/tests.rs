@@ -71,6 +71,7 @@ fn root_of(dialect: &'static Dialect, package: &str) -> Value {
             graph: Arc::new(|| json!({"nodes": {"model.shop.me": {"name": "me"}}})),
             resolver: Arc::new(Nowhere),
             warehouse: Arc::new(NoWarehouse),
+            partition: None,
             extra: vec![("sql", Value::from("select 1"))],
         },
     );
@@ -601,6 +602,7 @@ fn templates_speak_and_keep_results() {
             graph: Arc::new(|| json!({})),
             resolver: Arc::new(Nowhere),
             warehouse: Arc::clone(&listening) as Arc<dyn Warehouse>,
+            partition: None,
             extra: Vec::new(),
         },
     );

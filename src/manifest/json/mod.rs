@@ -472,6 +472,7 @@ impl Serialize for RefShape<'_> {
             package,
             name,
             version,
+            ..
         } = self.0;
         let mut map = serializer.serialize_map(Some(3))?;
         map.serialize_entry("name", name)?;
@@ -492,7 +493,7 @@ impl Serialize for SourceCallsShape<'_> {
             self.0
                 .sources
                 .iter()
-                .map(|(SourceCall { source, table }, _)| [source, table]),
+                .map(|(SourceCall { source, table, .. }, _)| [source, table]),
         )
     }
 }

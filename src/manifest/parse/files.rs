@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::names::Names;
 use super::properties::{Patch, Patches, Properties};
-use super::{Project, check_config, macros};
+use super::{Project, check_config, macros, partitions};
 use crate::config::has_jinja;
 use crate::config::node_config::Layer;
 use crate::diagnostic::{Code, Diagnostic};
@@ -215,6 +215,7 @@ fn node(
         patch_span: None,
         test: (job.kind == ResourceType::Test).then(TestInfo::default),
         index: job.index,
+        upkeep: Default::default(),
     };
     if let Some(patch) = patch {
         let columns = patch.entry.columns.iter();
@@ -228,9 +229,21 @@ fn node(
     }
     let mut found = Vec::new();
     let mut rendering = Rendering::new(project, job.package);
+    let mut asked = (false, false, Vec::new());
     if job.kind != ResourceType::Seed && has_jinja(&node.file.text) {
         let file = Arc::clone(&node.file);
         found.extend(rendering.render(&node, &file).err().map(|error| *error));
+        {
+            // Before the hooks are rendered, which may read `this`.
+            let collected = rendering.collected();
+            asked = (
+                collected.reads_this,
+                collected.one_by_one,
+                collected.macros.clone(),
+            );
+            let own = collected.selves.first().map(|(_, span)| span.clone());
+            node.upkeep.reads_self = own;
+        }
         for (layer, span) in std::mem::take(&mut rendering.collected().configs) {
             let layer: Layer = layer.into_iter().collect();
             for (key, value) in &layer {
@@ -264,6 +277,8 @@ fn node(
     node.depends_on_macros =
         macros::resolve(project, package, &collected.macros, &rendering.dispatches);
     finish_config(project, &mut node, job.tag);
+    let (reads_this, one_by_one, macros) = asked;
+    partitions::of_node(&mut node, reads_this, one_by_one, &macros, &mut found);
     if !node.config.enabled() {
         // What is switched off may be broken: nobody asked for it.
         found.retain(|diagnostic| diagnostic.code == Code::BadConfig);

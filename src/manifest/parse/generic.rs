@@ -18,7 +18,7 @@ use crate::config::has_jinja;
 use crate::config::node_config::Layer;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::jinja::language::MacroInfo;
-use crate::jinja::{RefCall, SourceCall, builtin};
+use crate::jinja::{Reading, RefCall, SourceCall, builtin};
 use crate::manifest::kwargs::{looks_like_call, render_kwargs};
 use crate::manifest::{GenericTest, Node, ResourceType, Source, TestInfo, UniqueId};
 use crate::source::{SourceFile, Span};
@@ -122,6 +122,7 @@ fn node_jobs<'a>(
             package: None,
             name: entry.name.clone(),
             version: None,
+                reading: Reading::default(),
         }),
         file_key: format!("{}s.{}", entry.kind.as_str(), entry.name),
         node: Some(node.unique_id.clone()),
@@ -158,6 +159,7 @@ fn source_jobs<'a>(
         call: Call::Source(SourceCall {
             source: source.name.clone(),
             table: table.name.clone(),
+            reading: Reading::default(),
         }),
         file_key: format!("sources.{}", source.name),
         node: None,
@@ -273,6 +275,7 @@ fn node(project: &Project<'_>, names: &Names, job: &Job<'_>) -> (Option<Node>, V
             stores_failures: false,
         }),
         index: None,
+        upkeep: Default::default(),
         name: name.full,
     };
     let mut found = Vec::new();
@@ -421,6 +424,7 @@ fn read_natively(
                         name: names.next().unwrap_or_default(),
                         package: names.next(),
                         version: None,
+                reading: Reading::default(),
                     }));
                 }
                 Some(("source", names)) if names.len() == 2 => {
@@ -428,6 +432,7 @@ fn read_natively(
                     calls.push(Call::Source(SourceCall {
                         source: names.next().unwrap_or_default(),
                         table: names.next().unwrap_or_default(),
+                        reading: Reading::default(),
                     }));
                 }
                 _ => return Ok(None),

@@ -8,6 +8,7 @@ mod files;
 mod generic;
 mod macros;
 mod names;
+mod partitions;
 mod properties;
 mod python;
 mod resolve;
@@ -64,7 +65,10 @@ pub fn parse(
     };
     patches.unused(&used, &nodes, &manifest.macros, &mut diagnostics);
 
-    let sources = sources::sources(&project, &properties, &mut diagnostics);
+    let mut sources = sources::sources(&project, &properties, &mut diagnostics);
+    for source in sources.iter_mut().filter(|source| is_enabled(source)) {
+        partitions::of_source(source, &mut diagnostics);
+    }
     nodes.extend(generic::nodes(
         &project,
         &names,
@@ -80,6 +84,7 @@ pub fn parse(
     diagnostics.extend(project.trees.unused(fqns));
     unsupported(packages, &properties, &nodes, &mut diagnostics);
     resolve::fill(&project, &mut manifest, nodes, sources, &mut diagnostics);
+    partitions::fill_reads(&project, &mut manifest, &mut diagnostics);
     (manifest, diagnostics)
 }
 

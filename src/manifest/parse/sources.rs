@@ -160,6 +160,7 @@ fn source(
             .filter(|value| !value.is_null())
             .cloned(),
         quoting,
+        partitioning: None,
         config,
     }
 }

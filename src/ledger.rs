@@ -1,0 +1,668 @@
+//! The ledger: what is recorded of builds, and the statements that read and write it.
+//!
+//! It lies in a schema of its own beside the relations that it tells of, so that a partition and its
+//! record are committed together. Rows are only ever inserted, but for leases, markers and
+//! compaction. The SQL is plain enough for every dialect; who runs it is the executor's matter.
+
+mod history;
+
+pub use history::{Attempt, History, Record, RecordState, SumTree};
+
+use crate::dialect::Dialect;
+use crate::relation::Relation;
+use crate::table::{Datum, Table};
+
+/// The version of the ledger's own tables.
+pub const LAYOUT: i64 = 1;
+
+/// The identity of a relation in the ledger: where it physically is and how it is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RelationId(pub i64);
+
+impl RelationId {
+    /// Of a physical relation (database, schema, identifier) and the shape of its partitions.
+    pub fn new(name: &str, shape: &str) -> RelationId {
+        RelationId(hash64(&[name, shape]))
+    }
+}
+
+/// The first 64 bits of a hash of texts, each with its length.
+pub fn hash64(parts: &[&str]) -> i64 {
+    use sha2::{Digest, Sha256};
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let digest = hasher.finalize();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    i64::from_le_bytes(first)
+}
+
+/// What became of a partition that was to be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is visible.
+    Published,
+    /// It is visible, and was built before it was closed.
+    Provisional,
+    /// Its table held it already; nobody knows by which code.
+    Adopted,
+    /// A source has it.
+    Seen,
+    /// Its rows were removed because they are too old.
+    Expired,
+    /// Its rows were found to have changed outside daygrain.
+    Lost,
+    /// A test refused it, and the old one stayed.
+    Refused,
+    /// The database refused a statement.
+    Failed,
+}
+
+impl Outcome {
+    const ALL: [Outcome; 8] = [
+        Outcome::Published,
+        Outcome::Provisional,
+        Outcome::Adopted,
+        Outcome::Seen,
+        Outcome::Expired,
+        Outcome::Lost,
+        Outcome::Refused,
+        Outcome::Failed,
+    ];
+
+    /// The word in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Published => "published",
+            Outcome::Provisional => "provisional",
+            Outcome::Adopted => "adopted",
+            Outcome::Seen => "seen",
+            Outcome::Expired => "expired",
+            Outcome::Lost => "lost",
+            Outcome::Refused => "refused",
+            Outcome::Failed => "failed",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Outcome> {
+        Outcome::ALL
+            .into_iter()
+            .find(|outcome| outcome.as_str() == word)
+    }
+
+    /// Tells whether the partition is what readers see from then on.
+    pub fn is_visible(self) -> bool {
+        !matches!(self, Outcome::Refused | Outcome::Failed)
+    }
+}
+
+/// A build to be recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Build {
+    /// Its number, from the ledger's sequence.
+    pub number: i64,
+    /// The relation.
+    pub relation: RelationId,
+    /// The partition.
+    pub partition: i32,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The code's fingerprint.
+    pub code: i64,
+    /// The digest of the tracked inputs.
+    pub inputs: i64,
+    /// The data version: this build's number, or an earlier one's where nothing changed.
+    pub version: i64,
+    /// The hash of the content.
+    pub content: i64,
+    /// How many rows there are.
+    pub rows: i64,
+    /// Why it was refused or failed.
+    pub reason: Option<String>,
+}
+
+/// What a build read of one relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The build.
+    pub build: i64,
+    /// The relation.
+    pub upstream: RelationId,
+    /// The first partition of the range.
+    pub first: i32,
+    /// The last.
+    pub last: i32,
+    /// How many were there.
+    pub parts: i64,
+    /// The newest version among them.
+    pub newest: i64,
+    /// The digest of their versions.
+    pub digest: i64,
+}
+
+/// A file of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRow {
+    /// The source.
+    pub relation: RelationId,
+    /// The partition that it holds.
+    pub partition: i32,
+    /// Its path.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: i64,
+    /// When it was written, and the store's tag, as one text.
+    pub stamp: String,
+    /// Its checksum.
+    pub checksum: String,
+}
+
+/// How a test ended on a state of what it reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestRow {
+    /// The test's unique id.
+    pub test: String,
+    /// The fingerprint of its text.
+    pub code: i64,
+    /// The digest of what it read.
+    pub inputs: i64,
+    /// Whether it passed (or only warned).
+    pub passed: bool,
+}
+
+/// The ledger of one target.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    dialect: &'static Dialect,
+    schema: Relation,
+}
+
+/// The facts of a run that its rows carry.
+#[derive(Clone, Debug)]
+pub struct RunFacts {
+    /// The invocation's id.
+    pub run: String,
+    /// The run's clock, as a literal's text (`2026-11-05 00:00:00`, UTC).
+    pub as_of: String,
+}
+
+impl Ledger {
+    /// The ledger in a schema.
+    pub fn new(dialect: &'static Dialect, database: &str, schema: &str) -> Ledger {
+        let mut schema = Relation::new(dialect, database, schema, "x");
+        schema.identifier = None;
+        Ledger { dialect, schema }
+    }
+
+    /// Its schema.
+    pub fn schema(&self) -> &Relation {
+        &self.schema
+    }
+
+    fn table(&self, name: &str) -> String {
+        let mut relation = self.schema.clone();
+        relation.identifier = Some(name.into());
+        relation.render(self.dialect)
+    }
+
+    fn text(&self, text: &str) -> String {
+        self.dialect.string_literal(text)
+    }
+
+    fn optional(&self, text: Option<&str>) -> String {
+        text.map_or_else(|| "null".to_owned(), |text| self.text(text))
+    }
+
+    /// The statements that make it where it is missing.
+    pub fn create(&self) -> Vec<String> {
+        let table = |name: &str, columns: &str| {
+            format!("create table if not exists {} ({columns})", self.table(name))
+        };
+        let mut statements = vec![
+            format!(
+                "create schema if not exists {}",
+                self.schema.render(self.dialect)
+            ),
+            table("layout", "layout integer not null"),
+            format!("create sequence if not exists {}", self.table("versions")),
+            table(
+                "relations",
+                "relation bigint not null, name varchar not null, shape varchar not null, marker varchar",
+            ),
+            table(
+                "builds",
+                "build bigint not null, relation bigint not null, part integer not null, \
+                 outcome varchar not null, code bigint not null, inputs bigint not null, \
+                 version bigint not null, content bigint not null, row_count bigint not null, \
+                 run varchar, as_of timestamp, started timestamp, finished timestamp, reason varchar",
+            ),
+            table(
+                "inputs",
+                "build bigint not null, upstream bigint not null, first_part integer not null, \
+                 last_part integer not null, parts bigint not null, newest bigint not null, digest bigint not null",
+            ),
+            table(
+                "files",
+                "build bigint not null, relation bigint not null, part integer not null, path varchar not null, \
+                 size bigint not null, stamp varchar not null, checksum varchar not null",
+            ),
+            table(
+                "tests",
+                "test varchar not null, code bigint not null, inputs bigint not null, passed boolean not null, \
+                 run varchar, finished timestamp",
+            ),
+            table(
+                "leases",
+                "relation bigint not null primary key, fence bigint not null, beat bigint not null, holder varchar, expires timestamp",
+            ),
+            format!(
+                "insert into {0} (layout) select {LAYOUT} where not exists (select 1 from {0})",
+                self.table("layout")
+            ),
+        ];
+        if self.dialect.has_indexes {
+            statements.push(format!(
+                "create index if not exists builds_of_relation on {} (relation, part, build)",
+                self.table("builds")
+            ));
+            statements.push(format!(
+                "create index if not exists inputs_of_build on {} (build)",
+                self.table("inputs")
+            ));
+        }
+        statements
+    }
+
+    /// The query of the layout's version.
+    pub fn read_layout(&self) -> String {
+        format!("select max(layout) as layout from {}", self.table("layout"))
+    }
+
+    /// The query of what readers see now, of some relations; read by [`records`].
+    pub fn read_records(&self, relations: &[RelationId]) -> String {
+        let builds = self.table("builds");
+        let among = numbers(relations);
+        format!(
+            "select b.relation, b.part, b.build, b.outcome, b.code, b.inputs, b.version, b.content, b.row_count\n\
+             from {builds} as b\n\
+             inner join (\n    select relation, part, max(build) as build\n    from {builds}\n    \
+             where outcome not in ('refused', 'failed') and relation in ({among})\n    group by relation, part\n) as newest\n    \
+             on newest.build = b.build and newest.relation = b.relation and newest.part = b.part"
+        )
+    }
+
+    /// The query of attempts that were in vain; read by [`attempts`].
+    pub fn read_attempts(&self, relations: &[RelationId]) -> String {
+        format!(
+            "select relation, part, build, outcome, reason from {}\nwhere outcome in ('refused', 'failed') and relation in ({})",
+            self.table("builds"),
+            numbers(relations)
+        )
+    }
+
+    /// The query of one partition's builds, the newest first; for people.
+    pub fn read_builds(&self, relation: RelationId, partition: i32) -> String {
+        format!(
+            "select build, outcome, code, inputs, version, row_count, run, as_of, started, finished, reason\n\
+             from {}\nwhere relation = {} and part = {partition}\norder by build desc",
+            self.table("builds"),
+            relation.0
+        )
+    }
+
+    /// The query of what a build read; read by [`inputs`].
+    pub fn read_inputs(&self, builds: &[i64]) -> String {
+        let among: Vec<String> = builds.iter().map(i64::to_string).collect();
+        format!(
+            "select build, upstream, first_part, last_part, parts, newest, digest from {} where build in ({})",
+            self.table("inputs"),
+            among.join(", ")
+        )
+    }
+
+    /// The query of the names and markers of relations: relation, name, shape, marker.
+    pub fn read_relations(&self) -> String {
+        format!(
+            "select relation, name, shape, marker from {}",
+            self.table("relations")
+        )
+    }
+
+    /// The query of the files of some sources that readers see now; read by [`files`].
+    pub fn read_files(&self, relations: &[RelationId]) -> String {
+        let files = self.table("files");
+        let among = numbers(relations);
+        format!(
+            "select f.relation, f.part, f.path, f.size, f.stamp, f.checksum from {files} as f\n\
+             inner join (\n    select relation, part, max(build) as build from {files}\n    \
+             where relation in ({among})\n    group by relation, part\n) as newest\n    \
+             on newest.relation = f.relation and newest.part = f.part and newest.build = f.build"
+        )
+    }
+
+    /// The query of the newest end of each test; read by [`tests`].
+    pub fn read_tests(&self) -> String {
+        format!(
+            "select test, code, inputs, passed from {} order by finished",
+            self.table("tests")
+        )
+    }
+
+    /// The query that takes numbers from the sequence.
+    pub fn take_numbers(&self, count: usize) -> String {
+        format!(
+            "select nextval({}) as number from generate_series(1, {count})",
+            self.text(&self.table("versions"))
+        )
+    }
+
+    /// The query of the newest build among some relations; tells whether anybody else published.
+    pub fn newest_build(&self, relations: &[RelationId]) -> String {
+        format!(
+            "select coalesce(max(build), 0) as newest from {} where outcome not in ('refused', 'failed') and relation in ({})",
+            self.table("builds"),
+            numbers(relations)
+        )
+    }
+
+    /// The statement that records a relation by name, where it is not.
+    pub fn add_relation(&self, relation: RelationId, name: &str, shape: &str) -> String {
+        let table = self.table("relations");
+        format!(
+            "insert into {table} (relation, name, shape) select {0}, {1}, {2} where not exists (select 1 from {table} where relation = {0})",
+            relation.0,
+            self.text(name),
+            self.text(shape)
+        )
+    }
+
+    /// The statement that records what the catalogue shows of a relation.
+    pub fn set_marker(&self, relation: RelationId, marker: &str) -> String {
+        format!(
+            "update {} set marker = {} where relation = {}",
+            self.table("relations"),
+            self.text(marker),
+            relation.0
+        )
+    }
+
+    /// The statement that records builds; `started` and the end are moments of the database's clock.
+    pub fn add_builds(&self, builds: &[Build], facts: &RunFacts, started: &str) -> String {
+        let rows: Vec<String> = builds
+            .iter()
+            .map(|build| {
+                format!(
+                    "({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, cast({} as timestamp), cast({} as timestamp), {now}, {})",
+                    build.number,
+                    build.relation.0,
+                    build.partition,
+                    self.text(build.outcome.as_str()),
+                    build.code,
+                    build.inputs,
+                    build.version,
+                    build.content,
+                    build.rows,
+                    self.text(&facts.run),
+                    self.text(&facts.as_of),
+                    self.text(started),
+                    self.optional(build.reason.as_deref()),
+                    now = self.dialect.utc_now,
+                )
+            })
+            .collect();
+        format!(
+            "insert into {} (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason) values\n{}",
+            self.table("builds"),
+            rows.join(",\n")
+        )
+    }
+
+    /// The statement that records what builds read; `None` where they read nothing.
+    pub fn add_inputs(&self, inputs: &[Input]) -> Option<String> {
+        let rows: Vec<String> = inputs
+            .iter()
+            .map(|input| {
+                format!(
+                    "({}, {}, {}, {}, {}, {}, {})",
+                    input.build,
+                    input.upstream.0,
+                    input.first,
+                    input.last,
+                    input.parts,
+                    input.newest,
+                    input.digest
+                )
+            })
+            .collect();
+        (!rows.is_empty()).then(|| {
+            format!(
+                "insert into {} (build, upstream, first_part, last_part, parts, newest, digest) values\n{}",
+                self.table("inputs"),
+                rows.join(",\n")
+            )
+        })
+    }
+
+    /// The statement that records files, each with the build that saw it; `None` for none.
+    pub fn add_files(&self, files: &[(i64, FileRow)]) -> Option<String> {
+        let rows: Vec<String> = files
+            .iter()
+            .map(|(build, file)| {
+                format!(
+                    "({build}, {}, {}, {}, {}, {}, {})",
+                    file.relation.0,
+                    file.partition,
+                    self.text(&file.path),
+                    file.size,
+                    self.text(&file.stamp),
+                    self.text(&file.checksum)
+                )
+            })
+            .collect();
+        (!rows.is_empty()).then(|| {
+            format!(
+                "insert into {} (build, relation, part, path, size, stamp, checksum) values\n{}",
+                self.table("files"),
+                rows.join(",\n")
+            )
+        })
+    }
+
+    /// The statement that records the ends of tests; `None` for none.
+    pub fn add_tests(&self, tests: &[TestRow], facts: &RunFacts) -> Option<String> {
+        let rows: Vec<String> = tests
+            .iter()
+            .map(|test| {
+                format!(
+                    "({}, {}, {}, {}, {}, {})",
+                    self.text(&test.test),
+                    test.code,
+                    test.inputs,
+                    test.passed,
+                    self.text(&facts.run),
+                    self.dialect.utc_now
+                )
+            })
+            .collect();
+        (!rows.is_empty()).then(|| {
+            format!(
+                "insert into {} (test, code, inputs, passed, run, finished) values\n{}",
+                self.table("tests"),
+                rows.join(",\n")
+            )
+        })
+    }
+
+    /// The statement that takes a lease that is free, run out, or the holder's own; it returns the
+    /// fencing number, and no row where somebody else holds it.
+    pub fn take_lease(&self, relation: RelationId, holder: &str, seconds: u32) -> String {
+        let (table, holder, now) = (self.table("leases"), self.text(holder), self.dialect.utc_now);
+        let until = format!("{now} + interval '{seconds} seconds'");
+        format!(
+            "insert into {table} as held (relation, fence, beat, holder, expires) values ({}, 1, 0, {holder}, {until})\n\
+             on conflict (relation) do update set fence = held.fence + 1, holder = excluded.holder, expires = excluded.expires\n\
+             where held.holder is null or held.holder = excluded.holder or held.expires < {now}\n\
+             returning fence",
+            relation.0
+        )
+    }
+
+    /// The query of who holds a lease, and until when.
+    pub fn read_lease(&self, relation: RelationId) -> String {
+        format!(
+            "select holder, expires from {} where relation = {}",
+            self.table("leases"),
+            relation.0
+        )
+    }
+
+    /// The write that fails to find its row once somebody else has taken the lease over.
+    pub fn beat(&self, relation: RelationId, fence: i64) -> String {
+        format!(
+            "update {} set beat = beat + 1 where relation = {} and fence = {fence} returning beat",
+            self.table("leases"),
+            relation.0
+        )
+    }
+
+    /// The statement that gives a lease back.
+    pub fn free_lease(&self, relation: RelationId, fence: i64) -> String {
+        format!(
+            "update {} set holder = null where relation = {} and fence = {fence}",
+            self.table("leases"),
+            relation.0
+        )
+    }
+
+    /// The statements that remove what no reader can need: builds that were followed by another of
+    /// their partition, with what hangs on them, but for the newest `kept` of each.
+    pub fn compact(&self, kept: usize) -> Vec<String> {
+        let builds = self.table("builds");
+        let numbered = format!(
+            "select build, relation, part, row_number() over (partition by relation, part order by build desc) as age, \
+             max(case when outcome not in ('refused', 'failed') then build end) over (partition by relation, part) as visible from {builds}"
+        );
+        let old = format!(
+            "delete from {builds} where build in (select build from ({numbered}) as numbered where age > {kept} and build <> coalesce(visible, 0))"
+        );
+        let orphans = |table: &str| {
+            let table = self.table(table);
+            format!("delete from {table} where build not in (select build from {builds})")
+        };
+        let tests = self.table("tests");
+        vec![
+            old,
+            orphans("inputs"),
+            orphans("files"),
+            format!(
+                "delete from {tests} where finished < (select max(newer.finished) from {tests} as newer where newer.test = {tests}.test)"
+            ),
+        ]
+    }
+}
+
+fn numbers(relations: &[RelationId]) -> String {
+    if relations.is_empty() {
+        return "null".to_owned();
+    }
+    let among: Vec<String> = relations.iter().map(|id| id.0.to_string()).collect();
+    among.join(", ")
+}
+
+/// A whole number of a row; 0 where there is none.
+pub fn number(row: &[Datum], at: usize) -> i64 {
+    match row.get(at) {
+        Some(Datum::Int(number)) => *number,
+        Some(Datum::Decimal(digits)) => digits.parse().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+fn part(row: &[Datum], at: usize) -> i32 {
+    i32::try_from(number(row, at)).unwrap_or_default()
+}
+
+fn words(row: &[Datum], at: usize) -> String {
+    row.get(at).map(Datum::to_text).unwrap_or_default()
+}
+
+/// Reads [`Ledger::read_records`].
+pub fn records(table: &Table) -> Vec<(RelationId, i32, Record)> {
+    let rows = table.rows.iter();
+    rows.filter_map(|row| {
+        let state = match row.get(3)? {
+            Datum::Text(word) => RecordState::of(Outcome::parse(word)?)?,
+            _ => return None,
+        };
+        let record = Record {
+            build: number(row, 2),
+            state,
+            code: number(row, 4),
+            inputs: number(row, 5),
+            version: number(row, 6),
+            content: number(row, 7),
+            rows: number(row, 8),
+        };
+        Some((RelationId(number(row, 0)), part(row, 1), record))
+    })
+    .collect()
+}
+
+/// Reads [`Ledger::read_attempts`].
+pub fn attempts(table: &Table) -> Vec<(RelationId, i32, Attempt)> {
+    let rows = table.rows.iter();
+    rows.filter_map(|row| {
+        let attempt = Attempt {
+            build: number(row, 2),
+            outcome: Outcome::parse(&words(row, 3))?,
+            reason: words(row, 4),
+        };
+        Some((RelationId(number(row, 0)), part(row, 1), attempt))
+    })
+    .collect()
+}
+
+/// Reads [`Ledger::read_inputs`].
+pub fn inputs(table: &Table) -> Vec<Input> {
+    let rows = table.rows.iter();
+    rows.map(|row| Input {
+        build: number(row, 0),
+        upstream: RelationId(number(row, 1)),
+        first: part(row, 2),
+        last: part(row, 3),
+        parts: number(row, 4),
+        newest: number(row, 5),
+        digest: number(row, 6),
+    })
+    .collect()
+}
+
+/// Reads [`Ledger::read_files`].
+pub fn files(table: &Table) -> Vec<FileRow> {
+    let rows = table.rows.iter();
+    rows.map(|row| FileRow {
+        relation: RelationId(number(row, 0)),
+        partition: part(row, 1),
+        path: words(row, 2),
+        size: number(row, 3),
+        stamp: words(row, 4),
+        checksum: words(row, 5),
+    })
+    .collect()
+}
+
+/// Reads [`Ledger::read_tests`]; a later row of a test replaces an earlier one.
+pub fn tests(table: &Table) -> Vec<TestRow> {
+    let rows = table.rows.iter();
+    rows.map(|row| TestRow {
+        test: words(row, 0),
+        code: number(row, 1),
+        inputs: number(row, 2),
+        passed: matches!(row.get(3), Some(Datum::Bool(true))),
+    })
+    .collect()
+}

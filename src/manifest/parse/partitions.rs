@@ -1,0 +1,485 @@
+//! Partitions in configs: what makes a node or a source partitioned, and what it reads by which
+//! mapping.
+//!
+//! `partition_by` alone says nothing here: packages write it for databases that we do not have. With
+//! `begin` beside it, it makes a table or an incremental model partitioned.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span as Duration};
+use serde_json::{Map, Value as Json};
+
+use super::{Project, files};
+use crate::calendar::{Calendar, Granularity, Mapping, parse_moment};
+use crate::config::node_config::NodeConfig;
+use crate::diagnostic::{Code, Diagnostic, nearest};
+use crate::jinja::Reading;
+use crate::manifest::partitioning::{
+    ContentHash, FieldType, OnCodeChange, Partitioning, Read,
+};
+use crate::manifest::{Manifest, Node, ResourceType, Source, UniqueId};
+use crate::source::Span;
+
+/// The keys of a `partition_by` mapping.
+const FIELDS: [&str; 4] = ["field", "granularity", "timezone", "data_type"];
+
+/// Reads the partitions of a node, once its config is merged; `reads_this` and `macros` are what its
+/// own template asked for.
+pub fn of_node(
+    node: &mut Node,
+    reads_this: bool,
+    one_by_one: bool,
+    macros: &[String],
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let place = files::place(node);
+    node.upkeep.one_by_one = one_by_one;
+    match node.config.text("rebuild") {
+        Some("when_stale") if !microbatch(&node.config) => node.upkeep.when_stale = true,
+        Some("when_stale") => diagnostics.push(
+            Diagnostic::error(
+                Code::Unsupported,
+                format!("`{}`: `rebuild: when_stale` of a microbatch model is not supported yet", node.name),
+            )
+            .at(place.clone())
+            .help("give it `partition_by` instead of `incremental_strategy: microbatch`"),
+        ),
+        _ => {}
+    }
+    let builds_table = matches!(node.materialization(), "incremental" | "table");
+    let said = node.config.get("partition_by").is_some() && node.config.get("begin").is_some();
+    if node.resource_type != ResourceType::Model || !said || !builds_table || microbatch(&node.config)
+    {
+        return;
+    }
+    let owner = format!("`{}`", node.name);
+    let found = read(&node.config, &owner, &place);
+    let (partitioning, mut wrong) = match found {
+        Ok(partitioning) => (Some(partitioning), Vec::new()),
+        Err(wrong) => (None, wrong),
+    };
+    let mut refuse = |message: String, help: &str| {
+        let error = Diagnostic::error(Code::BadConfig, message).at(place.clone());
+        wrong.push(error.help(help));
+    };
+    if node.config.get("unique_key").is_some() {
+        refuse(
+            format!("{owner} is partitioned and has a `unique_key`: whole partitions are replaced, never rows"),
+            "drop `unique_key`, or drop `begin` for an incremental model as in dbt",
+        );
+    }
+    if macros.iter().any(|name| name.ends_with("is_incremental")) {
+        refuse(
+            format!("{owner} is partitioned and asks `is_incremental()`: a partition is always built from nothing"),
+            "drop the condition and the date filter with it; `ref` reads the partitions that are built",
+        );
+    }
+    if reads_this {
+        refuse(
+            format!("{owner} is partitioned and reads `this`"),
+            "read its earlier partition by self('previous')",
+        );
+    }
+    diagnostics.extend(wrong);
+    node.upkeep.partitioning = partitioning.map(Arc::new);
+}
+
+/// Reads the partitions of a source.
+pub fn of_source(source: &mut Source, diagnostics: &mut Vec<Diagnostic>) {
+    let said = source.config.get("partition_by").is_some() && source.config.get("begin").is_some();
+    if !said {
+        return;
+    }
+    let owner = format!("the source `{}.{}`", source.source_name, source.name);
+    let has_files = source.external.as_ref().and_then(|external| external.get("location"));
+    if has_files.is_none() && source.loaded_at_field.is_none() {
+        // Without files and without a column that tells of late rows it is a table like any other.
+        return;
+    }
+    match read(&source.config, &owner, &source.span) {
+        Ok(partitioning) => source.partitioning = Some(Arc::new(partitioning)),
+        Err(wrong) => diagnostics.extend(wrong),
+    }
+}
+
+fn microbatch(config: &NodeConfig) -> bool {
+    config.text("incremental_strategy") == Some("microbatch")
+}
+
+/// Reads the configs of a partitioned relation; everything that is wrong with them.
+fn read(config: &NodeConfig, owner: &str, place: &Span) -> Result<Partitioning, Vec<Diagnostic>> {
+    let mut reader = Reader {
+        config,
+        owner,
+        place,
+        wrong: Vec::new(),
+    };
+    let found = reader.partitioning();
+    match found {
+        Some(partitioning) if reader.wrong.is_empty() => Ok(partitioning),
+        _ => Err(reader.wrong),
+    }
+}
+
+struct Reader<'a> {
+    config: &'a NodeConfig,
+    owner: &'a str,
+    place: &'a Span,
+    wrong: Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn refuse(&mut self, message: String, help: impl Into<String>) {
+        let error = Diagnostic::error(Code::BadConfig, format!("{}: {message}", self.owner));
+        self.wrong.push(error.at(self.place.clone()).help(help));
+    }
+
+    fn partitioning(&mut self) -> Option<Partitioning> {
+        let (field, map) = match self.config.get("partition_by") {
+            Some(Json::String(field)) => (Some(field.clone()), Map::new()),
+            Some(Json::Object(map)) => {
+                let field = map.get("field").and_then(Json::as_str).map(str::to_owned);
+                (field, map.clone())
+            }
+            _ => (None, Map::new()),
+        };
+        let Some(field) = field.filter(|field| !field.trim().is_empty()) else {
+            self.refuse(
+                "`partition_by` names no column".to_owned(),
+                "write partition_by: partition_date, or a mapping with `field` and `granularity`",
+            );
+            return None;
+        };
+        for key in map.keys().filter(|key| !FIELDS.contains(&key.as_str())) {
+            let help = match nearest(key, FIELDS) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("its keys are {}", FIELDS.join(", ")),
+            };
+            self.refuse(format!("`partition_by` has no key `{key}`"), help);
+        }
+        let text = |key: &str| map.get(key).and_then(Json::as_str);
+        let word = text("granularity").unwrap_or("day");
+        let granularity = Granularity::parse(&word.to_lowercase()).or_else(|| {
+            self.refuse(
+                format!("`{word}` is no granularity"),
+                "write hour, day, month or year",
+            );
+            None
+        })?;
+        let named = text("timezone").map(str::to_owned);
+        let project = self.config.text("timezone").map(str::to_owned);
+        let own_zone = named.as_deref().map(|name| self.zone(name));
+        let calendar_zone = match (&own_zone, project) {
+            (Some(zone), _) => zone.clone(),
+            (None, Some(name)) => self.zone(&name),
+            (None, None) => TimeZone::UTC,
+        };
+        let field_type = match text("data_type").map(str::to_lowercase).as_deref() {
+            None if granularity == Granularity::Hour => FieldType::Timestamp(TimeZone::UTC),
+            None | Some("date") => FieldType::Date,
+            Some("timestamp" | "datetime" | "timestamp without time zone" | "timestamp_ntz") => {
+                FieldType::Timestamp(own_zone.unwrap_or(TimeZone::UTC))
+            }
+            Some("timestamptz" | "timestamp with time zone" | "timestamp_tz") => FieldType::Instant,
+            Some(other) => {
+                self.refuse(
+                    format!("`{other}` is no type of a partition column"),
+                    "write date, timestamp or timestamptz",
+                );
+                return None;
+            }
+        };
+        if granularity == Granularity::Hour && field_type == FieldType::Date {
+            self.refuse(
+                "a date has no hours".to_owned(),
+                "give `partition_by` a `data_type` of timestamp or timestamptz",
+            );
+        }
+        let begin = self.begin(granularity)?;
+        let arrival_buffer = self.arrival_buffer();
+        Some(Partitioning {
+            field,
+            field_type,
+            calendar: Calendar {
+                granularity,
+                timezone: calendar_zone,
+                begin,
+                arrival_buffer,
+            },
+            order_by: self.texts("order_by"),
+            batch_size: self.count("batch_size").and_then(|size| usize::try_from(size).ok()),
+            lookback: self.count("lookback").unwrap_or(1),
+            on_code_change: match self.config.text("on_code_change") {
+                Some("keep") => OnCodeChange::Keep,
+                _ => OnCodeChange::Rebuild,
+            },
+            content_hash: self.content_hash(),
+            allow_empty: self
+                .config
+                .get("allow_empty")
+                .and_then(Json::as_bool)
+                .unwrap_or(false),
+            retention: self.count("retention"),
+            no_data: self.no_data(granularity),
+        })
+    }
+
+    fn zone(&mut self, name: &str) -> TimeZone {
+        TimeZone::get(name).unwrap_or_else(|_| {
+            self.refuse(
+                format!("`{name}` is no time zone"),
+                "write a name such as Europe/Berlin or UTC",
+            );
+            TimeZone::UTC
+        })
+    }
+
+    fn begin(&mut self, granularity: Granularity) -> Option<i32> {
+        let said = match self.config.get("begin") {
+            Some(Json::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => return None,
+        };
+        match parse_moment(&said) {
+            Some(moment) => Some(granularity.containing(moment)),
+            None => {
+                self.refuse(
+                    format!("`begin` is `{said}`, which is no date"),
+                    "write a date such as '2026-11-01'",
+                );
+                None
+            }
+        }
+    }
+
+    fn arrival_buffer(&mut self) -> SignedDuration {
+        let Some(said) = self.config.get("arrival_buffer") else {
+            return SignedDuration::ZERO;
+        };
+        let read = said.as_str().and_then(|text| {
+            let span: Duration = text.parse().ok()?;
+            SignedDuration::try_from(span).ok()
+        });
+        read.filter(|buffer| !buffer.is_negative())
+            .unwrap_or_else(|| {
+                self.refuse(
+                    format!("`arrival_buffer` is {said}, which is no length of time"),
+                    "write a text such as '2 hours' or '90 minutes'",
+                );
+                SignedDuration::ZERO
+            })
+    }
+
+    fn texts(&self, key: &str) -> Vec<String> {
+        match self.config.get(key) {
+            Some(Json::String(text)) => vec![text.clone()],
+            Some(Json::Array(items)) => {
+                let texts = items.iter().filter_map(Json::as_str);
+                texts.map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn count(&mut self, key: &str) -> Option<i32> {
+        let said = self.config.get(key)?;
+        let number = said.as_i64().and_then(|number| i32::try_from(number).ok());
+        if number.is_none_or(|number| number < 1) {
+            self.refuse(
+                format!("`{key}` is {said}, which is no number of partitions"),
+                "write a whole number above zero",
+            );
+        }
+        number
+    }
+
+    fn content_hash(&mut self) -> ContentHash {
+        match self.config.get("content_hash") {
+            Some(Json::Bool(false)) => ContentHash::Off,
+            Some(Json::Object(map)) if map.keys().all(|key| key == "ignore") => {
+                let ignored = match map.get("ignore") {
+                    Some(Json::Array(items)) => items.iter().filter_map(Json::as_str).collect(),
+                    Some(Json::String(one)) => vec![one.as_str()],
+                    _ => Vec::new(),
+                };
+                ContentHash::Rows(ignored.into_iter().map(str::to_lowercase).collect())
+            }
+            None | Some(Json::Bool(true)) => ContentHash::default(),
+            Some(other) => {
+                let message = format!("`content_hash` is {other}");
+                self.refuse(message, "write false, or {ignore: [loaded_at]}");
+                ContentHash::default()
+            }
+        }
+    }
+
+    fn no_data(&mut self, granularity: Granularity) -> BTreeSet<i32> {
+        let mut days = BTreeSet::new();
+        for text in self.texts("no_data") {
+            match granularity.parse_key(&text) {
+                Some(day) => drop(days.insert(day)),
+                None => self.refuse(
+                    format!("`no_data` has `{text}`, which is no {granularity}"),
+                    format!("write keys such as '{}'", granularity.key(20_000)),
+                ),
+            }
+        }
+        days
+    }
+}
+
+/// Says of every model what it reads, and refuses mappings that mean nothing.
+///
+/// Does nothing for a project that has nothing that the engine follows.
+pub fn fill_reads(
+    project: &Project<'_>,
+    manifest: &mut Manifest,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let followed = manifest.nodes.values().any(|node| node.upkeep.is_managed());
+    let ids: Vec<UniqueId> = manifest.nodes.keys().cloned().collect();
+    for id in ids {
+        let node = Arc::clone(&manifest.nodes[&id]);
+        if node.resource_type != ResourceType::Model {
+            continue;
+        }
+        let (reads, wrong) = reads(manifest, &node);
+        diagnostics.extend(wrong);
+        if followed && let Some(slot) = manifest.nodes.get_mut(&id) {
+            Arc::make_mut(slot).upkeep.reads = reads;
+        }
+    }
+    if followed {
+        for node in manifest.nodes.values() {
+            short_retention(manifest, node, diagnostics);
+            other_database(project, node, diagnostics);
+        }
+    }
+}
+
+fn reads(manifest: &Manifest, node: &Node) -> (Vec<Read>, Vec<Diagnostic>) {
+    let mut reads: Vec<Read> = Vec::new();
+    let mut wrong = Vec::new();
+    let partitioned = node.upkeep.partitioning.is_some();
+    let mut add = |upstream: &UniqueId, reading: Reading, span: &Span, parent_has: Option<bool>| {
+        let asked = reading.mapping;
+        if !partitioned && asked.is_some_and(|mapping| mapping != Mapping::All) {
+            let message = format!(
+                "`partitions=` says which partitions a partitioned model reads, and `{}` is none",
+                node.name
+            );
+            let error = Diagnostic::error(Code::BadConfig, message).at(span.clone());
+            wrong.push(error.help("give it `partition_by` and `begin`, or drop the argument"));
+            return;
+        }
+        let narrow = asked.is_some_and(|mapping| !matches!(mapping, Mapping::All | Mapping::Same));
+        if narrow && parent_has == Some(false) {
+            let message = format!("`{upstream}` has no partitions of which some could be read");
+            let error = Diagnostic::error(Code::BadConfig, message).at(span.clone());
+            wrong.push(error.help("drop `partitions=`, or give what is read `partition_by` and `begin`"));
+        }
+        let mapping = match (partitioned, asked) {
+            (true, Some(mapping)) => mapping,
+            (true, None) if parent_has != Some(false) => Mapping::Same,
+            _ => Mapping::All,
+        };
+        let read = Read {
+            upstream: upstream.clone(),
+            mapping,
+            tracked: !reading.untracked,
+        };
+        if !reads.contains(&read) {
+            reads.push(read);
+        }
+    };
+    for (call, span) in &node.refs {
+        let parents = node.depends_on.iter().filter_map(|id| manifest.nodes.get(id));
+        let parent = parents.into_iter().find(|parent| {
+            let package = call.package.as_deref();
+            parent.name == call.name && package.is_none_or(|package| package == &*parent.package)
+        });
+        if let Some(parent) = parent {
+            // What stores nothing may carry the partitions of what it reads.
+            let stores = !matches!(parent.materialization(), "view" | "ephemeral")
+                || parent.resource_type != ResourceType::Model;
+            let has = stores.then(|| parent.upkeep.partitioning.is_some());
+            add(&parent.unique_id, call.reading, span, has);
+        }
+    }
+    for (call, span) in &node.sources {
+        let parents = node.depends_on.iter().filter_map(|id| manifest.sources.get(id));
+        let parent = parents
+            .into_iter()
+            .find(|source| source.source_name == call.source && source.name == call.table);
+        if let Some(parent) = parent {
+            let has = parent.partitioning.is_some();
+            add(&parent.unique_id, call.reading, span, Some(has));
+        }
+    }
+    if let Some(span) = &node.upkeep.reads_self {
+        if partitioned {
+            reads.push(Read {
+                upstream: node.unique_id.clone(),
+                mapping: Mapping::PREVIOUS,
+                tracked: true,
+            });
+        } else {
+            let message = format!(
+                "`self` reads a model's own earlier partitions, and `{}` has none",
+                node.name
+            );
+            let error = Diagnostic::error(Code::BadConfig, message).at(span.clone());
+            wrong.push(error.help("give it `partition_by` and `begin`"));
+        }
+    }
+    (reads, wrong)
+}
+
+/// A retention that deletes what a reader's mapping still needs.
+fn short_retention(manifest: &Manifest, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    for read in &node.upkeep.reads {
+        let parent = manifest.nodes.get(&read.upstream);
+        let cut = parent.and_then(|parent| parent.upkeep.partitioning.as_ref());
+        let (Some(parent), Some(kept)) = (parent, cut.and_then(|cut| cut.retention)) else {
+            continue;
+        };
+        let back = match read.mapping {
+            Mapping::Window(from, _) if from < 0 => -from,
+            _ => 0,
+        };
+        if kept > back {
+            continue;
+        }
+        let message = format!(
+            "`{}` keeps {kept} partitions, and `{}` reads {} back",
+            parent.name,
+            node.name,
+            back
+        );
+        diagnostics.push(
+            Diagnostic::error(Code::BadConfig, message)
+                .at(files::place(node))
+                .label(files::place(parent), "its retention is here")
+                .help("keep more partitions, or read fewer"),
+        );
+    }
+}
+
+/// The ledger and what it tells of are written in one transaction, so they are in one database.
+fn other_database(project: &Project<'_>, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    if !node.upkeep.is_managed() {
+        return;
+    }
+    let database = node.relation.database.as_deref().unwrap_or_default();
+    if database.is_empty() || database.eq_ignore_ascii_case(&project.target.database) {
+        return;
+    }
+    let message = format!(
+        "`{}` is built in the database `{database}`, and the ledger is in `{}`",
+        node.name, project.target.database
+    );
+    let error = Diagnostic::error(Code::Unsupported, message).at(files::place(node));
+    diagnostics.push(error.help("build it in the target's database, or without `rebuild: when_stale` and `begin`"));
+}

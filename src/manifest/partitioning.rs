@@ -1,0 +1,237 @@
+//! What nodes and sources say of their partitions, as the engine reads it: the partition column and
+//! its calendar, what is read and by which mapping, and when a relation is rebuilt.
+//!
+//! Values only. [`super::parse`] makes them from configs; nothing here asks a clock or a database.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use crate::calendar::{Calendar, Granularity, Mapping, PartitionRange};
+use crate::manifest::UniqueId;
+use crate::source::Span;
+
+/// How a node's relation is kept up to date.
+#[derive(Clone, Debug, Default)]
+pub struct Upkeep {
+    /// Its partitions, where it has any.
+    pub partitioning: Option<Arc<Partitioning>>,
+    /// `rebuild: when_stale`: it is left alone while nothing it depends on has changed.
+    pub when_stale: bool,
+    /// What it reads, each once; empty where the project has nothing that the engine follows.
+    pub reads: Vec<Read>,
+    /// The place of a call of `self`.
+    pub reads_self: Option<Span>,
+    /// Whether its template asks for `partition.date`: then one statement builds one partition.
+    pub one_by_one: bool,
+}
+
+impl Upkeep {
+    /// Tells whether the ledger decides if the node is built.
+    pub fn is_managed(&self) -> bool {
+        self.when_stale || self.partitioning.is_some()
+    }
+
+    /// Tells whether it reads its own earlier partitions.
+    pub fn is_cumulative(&self, own: &UniqueId) -> bool {
+        self.reads.iter().any(|read| read.upstream == *own)
+    }
+}
+
+/// Something that a node reads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Read {
+    /// The node or source; the node itself for `self`.
+    pub upstream: UniqueId,
+    /// Which of its partitions.
+    pub mapping: Mapping,
+    /// Whether a change of them makes the reader stale.
+    pub tracked: bool,
+}
+
+/// The type of a partition column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FieldType {
+    /// A calendar date.
+    Date,
+    /// A date and time of some zone, without saying which.
+    Timestamp(TimeZone),
+    /// An instant.
+    Instant,
+}
+
+/// What a change of code does to partitions that are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCodeChange {
+    /// They are stale.
+    Rebuild,
+    /// They stay, and are shown as built from older code.
+    Keep,
+}
+
+/// Whether a relation's content is hashed to tell whether it changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContentHash {
+    /// Of all columns but these, in lower case.
+    Rows(BTreeSet<String>),
+    /// Never: each build counts as a change.
+    Off,
+}
+
+impl Default for ContentHash {
+    fn default() -> ContentHash {
+        ContentHash::Rows(BTreeSet::new())
+    }
+}
+
+/// How a relation is cut into partitions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Partitioning {
+    /// The partition column.
+    pub field: String,
+    /// Its type.
+    pub field_type: FieldType,
+    /// Its partitions.
+    pub calendar: Calendar,
+    /// `order_by`: the order in which rows are inserted, after the partition column.
+    pub order_by: Vec<String>,
+    /// `batch_size`: so many partitions may be built by one statement, whatever can be proved.
+    pub batch_size: Option<usize>,
+    /// `lookback`: so many of the newest partitions are rebuilt each run where an input has no version.
+    pub lookback: i32,
+    /// `on_code_change`.
+    pub on_code_change: OnCodeChange,
+    /// `content_hash`.
+    pub content_hash: ContentHash,
+    /// `allow_empty`: a partition that had rows may become empty.
+    pub allow_empty: bool,
+    /// `retention`: how many partitions are kept, where that is limited.
+    pub retention: Option<i32>,
+    /// `no_data`: partitions of a source that are known to be empty.
+    pub no_data: BTreeSet<i32>,
+}
+
+impl Partitioning {
+    /// The literal of a partition's first moment, in the column's type.
+    pub fn literal(&self, partition: i32) -> String {
+        match &self.field_type {
+            FieldType::Date => {
+                let start = self.calendar.granularity.civil_start(partition);
+                format!("cast('{}' as date)", start.date())
+            }
+            FieldType::Timestamp(zone) => {
+                let start = self.calendar.start(partition).to_zoned(zone.clone());
+                let text = start.datetime().to_string().replace('T', " ");
+                format!("cast('{text}' as timestamp)")
+            }
+            FieldType::Instant => {
+                let start = self.calendar.start(partition).to_zoned(TimeZone::UTC);
+                let text = start.datetime().to_string().replace('T', " ");
+                format!("cast('{text}+00:00' as timestamp with time zone)")
+            }
+        }
+    }
+
+    /// The predicate that keeps a column within a range, half-open.
+    pub fn predicate(&self, column: &str, range: PartitionRange) -> String {
+        if range.is_empty() {
+            return "1 = 0".to_owned();
+        }
+        let start = self.literal(range.first);
+        match range.last {
+            i32::MAX => format!("{column} >= {start}"),
+            last => format!(
+                "{column} >= {start} and {column} < {}",
+                self.literal(last.saturating_add(1))
+            ),
+        }
+    }
+
+    /// The expression that gives the start of a row's partition, in the column's own type; `None`
+    /// where only the boundaries tell, since a time zone lies between column and calendar.
+    pub fn bucket(&self, column: &str) -> Option<String> {
+        let unit = self.calendar.granularity;
+        match (&self.field_type, unit) {
+            (FieldType::Date, Granularity::Hour) => None,
+            (FieldType::Date, Granularity::Day) => Some(column.to_owned()),
+            (FieldType::Date, _) => Some(format!(
+                "cast(date_trunc('{unit}', cast({column} as timestamp)) as date)"
+            )),
+            (FieldType::Timestamp(zone), _) => {
+                let same = match unit {
+                    Granularity::Hour => *zone == TimeZone::UTC,
+                    _ => *zone == self.calendar.timezone,
+                };
+                same.then(|| format!("date_trunc('{unit}', {column})"))
+            }
+            (FieldType::Instant, _) => None,
+        }
+    }
+
+    /// What must be the same for partitions that were built to be the partitions of today.
+    pub fn shape(&self) -> String {
+        let zone = |zone: &TimeZone| zone.iana_name().unwrap_or("UTC").to_owned();
+        let column = match &self.field_type {
+            FieldType::Date => "date".to_owned(),
+            FieldType::Timestamp(of) => format!("timestamp {}", zone(of)),
+            FieldType::Instant => "instant".to_owned(),
+        };
+        format!(
+            "{} {} {} {column}",
+            self.field.to_lowercase(),
+            self.calendar.granularity,
+            zone(&self.calendar.timezone),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::SignedDuration;
+
+    fn partitioning(field_type: FieldType, granularity: Granularity, zone: &str) -> Partitioning {
+        Partitioning {
+            field: "at".to_owned(),
+            field_type,
+            calendar: Calendar {
+                granularity,
+                timezone: TimeZone::get(zone).expect("a zone"),
+                begin: 0,
+                arrival_buffer: SignedDuration::ZERO,
+            },
+            order_by: Vec::new(),
+            batch_size: None,
+            lookback: 1,
+            on_code_change: OnCodeChange::Rebuild,
+            content_hash: ContentHash::default(),
+            allow_empty: false,
+            retention: None,
+            no_data: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn predicates_are_half_open_and_in_the_columns_type() {
+        let berlin = TimeZone::get("Europe/Berlin").expect("a zone");
+        let cases = [
+            (FieldType::Date, Granularity::Day, "Europe/Berlin"),
+            (FieldType::Date, Granularity::Month, "UTC"),
+            (FieldType::Timestamp(TimeZone::UTC), Granularity::Day, "Europe/Berlin"),
+            (FieldType::Timestamp(berlin), Granularity::Day, "Europe/Berlin"),
+            (FieldType::Timestamp(TimeZone::UTC), Granularity::Hour, "UTC"),
+            (FieldType::Instant, Granularity::Day, "Europe/Berlin"),
+        ];
+        let lines: Vec<String> = cases
+            .into_iter()
+            .map(|(field_type, granularity, zone)| {
+                let cut = partitioning(field_type, granularity, zone);
+                let partition = granularity.parse_key("2026-03-29T00").expect("a key");
+                let predicate = cut.predicate("at", PartitionRange::one(partition));
+                format!("{}: {predicate}; by {:?}", cut.shape(), cut.bucket("at"))
+            })
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @"");
+    }
+}

@@ -1,0 +1,762 @@
+//! What is stale, and why: the one answer that `plan`, `run`, `why` and `partitions` share.
+//!
+//! A [`Board`] holds the relations that the engine follows, what the ledger says of them, and what
+//! is still to be built. [`Board::judge`] is a pure function of it. A plan asks it once for every
+//! partition; a run asks it again before each step, when what was built meanwhile is known, so that
+//! cut-off needs no logic of its own.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::calendar::{Mapping, PartitionRange};
+use crate::ledger::{History, Record, RecordState, RelationId, SumTree};
+use crate::manifest::UniqueId;
+use crate::manifest::partitioning::{OnCodeChange, Partitioning};
+
+/// The only partition of what has none.
+pub const ALL: i32 = 0;
+
+/// A relation that the engine follows.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The node or source.
+    pub id: UniqueId,
+    /// Its name, for people.
+    pub name: String,
+    /// Its identity in the ledger.
+    pub relation: RelationId,
+    /// Its physical name in the ledger.
+    pub physical: String,
+    /// Where its versions come from.
+    pub kind: ItemKind,
+    /// Its partitions; `None` for one partition, `all`.
+    pub cut: Option<Arc<Partitioning>>,
+    /// What it reads, through what stores nothing.
+    pub reads: Vec<ItemRead>,
+    /// The fingerprint of its code.
+    pub code: i64,
+    /// Whether its code reads the clock, so that the logical day is one more input.
+    pub reads_clock: bool,
+    /// How many partitions one statement may build, and why no more.
+    pub together: Together,
+}
+
+/// How many partitions one statement may build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Together {
+    /// So many.
+    UpTo(usize),
+    /// One, for a reason.
+    One(String),
+}
+
+impl Together {
+    /// The number.
+    pub fn most(&self) -> usize {
+        match self {
+            Together::UpTo(most) => (*most).max(1),
+            Together::One(_) => 1,
+        }
+    }
+}
+
+/// Where the versions of an item come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemKind {
+    /// It is built, when it is stale.
+    Managed,
+    /// It is built each run, as in dbt, and has versions because something followed reads it.
+    Rebuilt,
+    /// A source whose versions are seen.
+    Seen,
+    /// Nobody knows its versions.
+    Unversioned,
+}
+
+/// Something that an item reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ItemRead {
+    /// The place of what is read in [`Board::items`].
+    pub item: usize,
+    /// Which of its partitions.
+    pub mapping: Mapping,
+    /// Whether a change of them makes the reader stale.
+    pub tracked: bool,
+}
+
+/// Which partitions of an item a command may build, and which it must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Those that it may build; `None` where the item is not selected.
+    pub allowed: Option<PartitionRange>,
+    /// Whether it builds them also where they are fresh.
+    pub forced: bool,
+    /// Whether partitions that are not closed are built as well.
+    pub open: bool,
+}
+
+impl Scope {
+    /// Of an item that is not selected.
+    pub const NONE: Scope = Scope {
+        allowed: None,
+        forced: false,
+        open: false,
+    };
+    /// Of an item whose stale partitions are built.
+    pub const STALE: Scope = Scope {
+        allowed: Some(PartitionRange {
+            first: i32::MIN,
+            last: i32::MAX,
+        }),
+        forced: false,
+        open: false,
+    };
+}
+
+/// Why a partition is stale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It was never built.
+    Never,
+    /// The user asked for it.
+    Forced,
+    /// Its code has changed.
+    Code,
+    /// What it reads is not what it was built from.
+    Inputs,
+    /// It was built before it was closed.
+    Provisional,
+    /// Its rows have changed outside daygrain.
+    Outside,
+    /// It reads something that has no versions.
+    Unversioned(usize),
+    /// What it reads is built by this run, so it may change.
+    Upstream(usize, PartitionRange),
+    /// A model of dbt's kind is built each run.
+    EachRun,
+}
+
+/// Why a stale partition cannot be built now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// A partition that it reads is not there.
+    Missing(usize, i32),
+    /// A partition that it reads failed in this run.
+    Failed(usize, i32),
+}
+
+/// The state of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is what today's code makes of today's inputs.
+    Fresh,
+    /// It was built by older code, which its config lets stay.
+    OlderCode,
+    /// It is to be built; `certain` unless its inputs may turn out the same.
+    Stale {
+        /// Why.
+        why: Why,
+        /// Whether it will be built for sure.
+        certain: bool,
+    },
+    /// It is stale and must wait.
+    Waiting {
+        /// Why it is stale.
+        why: Why,
+        /// For what it waits.
+        wait: Wait,
+    },
+    /// It is stale, and what it was built from is gone.
+    Frozen {
+        /// Why it is stale.
+        why: Why,
+        /// What is gone.
+        gone: (usize, i32),
+    },
+    /// A source has no such partition, and it is due.
+    Missing,
+    /// Its rows were removed because they are too old.
+    Expired,
+    /// Nothing is there, and nothing is due.
+    NotDue,
+}
+
+impl Status {
+    /// Why it is stale, where it is.
+    pub fn why(&self) -> Option<&Why> {
+        match self {
+            Status::Stale { why, .. } | Status::Waiting { why, .. } | Status::Frozen { why, .. } => {
+                Some(why)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The partitions of one item while a plan is made or carried out.
+#[derive(Clone, Debug, Default)]
+struct Lane {
+    first: i32,
+    statuses: Vec<Status>,
+    /// To be built, or being built.
+    todo: SumTree,
+    /// Of these, those that get a new version for sure.
+    sure: SumTree,
+    /// Due, and there is nothing to read.
+    holes: SumTree,
+    /// Failed in this run.
+    failed: SumTree,
+    /// There once, and gone since.
+    gone: SumTree,
+    open: usize,
+}
+
+impl Lane {
+    fn new(range: PartitionRange) -> Lane {
+        let zeros = vec![0; range.len()];
+        let tree = || SumTree::new(&zeros);
+        Lane {
+            first: range.first,
+            statuses: vec![Status::NotDue; range.len()],
+            todo: tree(),
+            sure: tree(),
+            holes: tree(),
+            failed: tree(),
+            gone: tree(),
+            open: 0,
+        }
+    }
+
+    fn place(&self, partition: i32) -> Option<usize> {
+        let at = usize::try_from(i64::from(partition) - i64::from(self.first)).ok()?;
+        (at < self.statuses.len()).then_some(at)
+    }
+
+    fn range(&self) -> PartitionRange {
+        let last = i64::from(self.first) + self.statuses.len() as i64 - 1;
+        PartitionRange::new(self.first, i32::try_from(last).unwrap_or(i32::MAX))
+    }
+
+    fn count(&self, tree: &SumTree, range: PartitionRange) -> u64 {
+        let inside = range.intersect(self.range());
+        match (self.place(inside.first), self.place(inside.last)) {
+            (Some(from), Some(to)) if !inside.is_empty() => tree.between(from, to + 1),
+            _ => 0,
+        }
+    }
+
+    /// The first partition of a range that a tree counts.
+    fn find(&self, tree: &SumTree, range: PartitionRange) -> Option<i32> {
+        let inside = range.intersect(self.range());
+        inside
+            .iter()
+            .find(|partition| self.count(tree, PartitionRange::one(*partition)) > 0)
+    }
+
+    fn mark(&mut self, at: usize, status: Status, record: Option<&Record>) {
+        let (was, is) = (weights(&self.statuses[at]), weights(&status));
+        let hole = |status: &Status| {
+            let nothing = record.is_none_or(|record| record.state == RecordState::Lost);
+            let blocks = match status {
+                Status::Waiting { .. } | Status::Missing => nothing,
+                Status::Stale { .. } => false,
+                _ => false,
+            };
+            u64::from(blocks)
+        };
+        let (was_hole, is_hole) = (hole(&self.statuses[at]), hole(&status));
+        self.todo.add(at, is.0.wrapping_sub(was.0));
+        let sure = |status: &Status, weight: u64| {
+            let fresh = record.is_none() && matches!(status, Status::Stale { certain: true, .. });
+            weight * u64::from(fresh)
+        };
+        let (was_sure, is_sure) = (sure(&self.statuses[at], was.0), sure(&status, is.0));
+        self.sure.add(at, is_sure.wrapping_sub(was_sure));
+        self.holes.add(at, is_hole.wrapping_sub(was_hole));
+        self.gone.add(at, is.1.wrapping_sub(was.1));
+        self.open = self.open + is.0 as usize - was.0 as usize;
+        self.statuses[at] = status;
+    }
+}
+
+/// How a status counts: to be built, and gone.
+fn weights(status: &Status) -> (u64, u64) {
+    match status {
+        Status::Stale { .. } => (1, 0),
+        Status::Expired => (0, 1),
+        _ => (0, 0),
+    }
+}
+
+/// The engine's view of a project: what is there, what is stale, what is still to be built.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// The relations, each after those that it reads.
+    pub items: Vec<Item>,
+    /// What the ledger says of each.
+    pub histories: Vec<History>,
+    /// Which partitions of each may be built.
+    pub scopes: Vec<Scope>,
+    /// The run's clock.
+    pub as_of: Timestamp,
+    lanes: Vec<Lane>,
+}
+
+impl Board {
+    /// Judges every partition, parents before readers.
+    pub fn new(
+        items: Vec<Item>,
+        histories: Vec<History>,
+        scopes: Vec<Scope>,
+        as_of: Timestamp,
+    ) -> Board {
+        let mut board = Board {
+            lanes: vec![Lane::default(); items.len()],
+            items,
+            histories,
+            scopes,
+            as_of,
+        };
+        for at in 0..board.items.len() {
+            let range = board.extent(at);
+            board.lanes[at] = Lane::new(range);
+            for partition in range.iter() {
+                let status = board.first_status(at, partition);
+                board.set_status(at, partition, status);
+            }
+        }
+        board
+    }
+
+    /// The partitions of an item that are due.
+    pub fn due(&self, at: usize) -> PartitionRange {
+        match &self.items[at].cut {
+            Some(cut) => {
+                let mut due = cut.calendar.due(self.as_of);
+                if self.scopes[at].open {
+                    due.last = due.last.saturating_add(1);
+                }
+                due
+            }
+            None => PartitionRange::one(ALL),
+        }
+    }
+
+    fn extent(&self, at: usize) -> PartitionRange {
+        let due = self.due(at);
+        let there = self.histories[at].extent();
+        match (due.is_empty(), there.is_empty()) {
+            (true, _) => there,
+            (false, true) => due,
+            (false, false) => {
+                PartitionRange::new(due.first.min(there.first), due.last.max(there.last))
+            }
+        }
+    }
+
+    /// The partitions of an item that have a status.
+    pub fn range(&self, at: usize) -> PartitionRange {
+        self.lanes[at].range()
+    }
+
+    /// The status of a partition, as it was judged last.
+    pub fn status(&self, at: usize, partition: i32) -> &Status {
+        match self.lanes[at].place(partition) {
+            Some(place) => &self.lanes[at].statuses[place],
+            None => &Status::NotDue,
+        }
+    }
+
+    /// How many partitions of an item are still to be built or being built.
+    pub fn open(&self, at: usize) -> usize {
+        self.lanes[at].open
+    }
+
+    /// The partitions of an item that are to be built, in order.
+    pub fn todo(&self, at: usize) -> impl Iterator<Item = i32> + '_ {
+        let lane = &self.lanes[at];
+        let parts = lane.range().iter();
+        parts.filter(move |partition| matches!(self.status(at, *partition), Status::Stale { .. }))
+    }
+
+    /// The range of a parent's partitions that a reader's partition reads.
+    pub fn read_range(&self, at: usize, partition: i32, read: ItemRead) -> PartitionRange {
+        self.read_ranges(at, PartitionRange::one(partition), read)
+    }
+
+    /// The same for several partitions that one statement builds.
+    pub fn read_ranges(&self, at: usize, range: PartitionRange, read: ItemRead) -> PartitionRange {
+        match (&self.items[at].cut, &self.items[read.item].cut) {
+            (_, None) => PartitionRange::one(ALL),
+            (None, Some(parent)) => PartitionRange::new(parent.calendar.begin, i32::MAX),
+            (Some(own), Some(parent)) => {
+                read.mapping.reads(range, &own.calendar, &parent.calendar)
+            }
+        }
+    }
+
+    /// The digest of the tracked inputs that a partition would be built from now.
+    pub fn digest(&self, at: usize, partition: i32) -> i64 {
+        let item = &self.items[at];
+        let mut digest = 0x5eed_u64;
+        let mut blend = |number: u64| {
+            digest = (digest ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            digest ^= digest >> 29;
+        };
+        for read in item.reads.iter().filter(|read| read.tracked) {
+            let parent = &self.items[read.item];
+            if parent.kind == ItemKind::Unversioned {
+                continue;
+            }
+            let range = self.read_range(at, partition, *read);
+            let (sum, count) = self.histories[read.item].digest(range);
+            blend(parent.relation.0 as u64);
+            blend(sum);
+            blend(count);
+        }
+        if item.reads_clock {
+            blend(self.logical_day(at) as u64);
+        }
+        digest as i64
+    }
+
+    fn logical_day(&self, at: usize) -> i64 {
+        let zone = match &self.items[at].cut {
+            Some(cut) => cut.calendar.timezone.clone(),
+            None => jiff::tz::TimeZone::UTC,
+        };
+        let date = self.as_of.to_zoned(zone).date();
+        i64::from(date.year()) * 400 + i64::from(date.day_of_year())
+    }
+
+    /// The status of a partition before anything is built.
+    fn first_status(&self, at: usize, partition: i32) -> Status {
+        let item = &self.items[at];
+        let record = self.histories[at].record(partition);
+        match item.kind {
+            ItemKind::Unversioned => return Status::NotDue,
+            ItemKind::Seen => {
+                let no_data = item
+                    .cut
+                    .as_ref()
+                    .is_some_and(|cut| cut.no_data.contains(&partition));
+                return match record.map(|record| record.state) {
+                    Some(RecordState::Expired) => Status::Expired,
+                    Some(_) => Status::Fresh,
+                    None if no_data => Status::Fresh,
+                    None if self.due(at).contains(partition) => Status::Missing,
+                    None => Status::NotDue,
+                };
+            }
+            ItemKind::Managed | ItemKind::Rebuilt => {}
+        }
+        if record.is_some_and(|record| record.state == RecordState::Expired) {
+            return Status::Expired;
+        }
+        if record.is_none() && !self.due(at).contains(partition) {
+            return Status::NotDue;
+        }
+        let allowed = self.scopes[at]
+            .allowed
+            .is_some_and(|allowed| allowed.contains(partition));
+        match self.judge(at, partition) {
+            // What this command does not build stays as it is; where nothing is, readers wait.
+            Status::Stale { why, .. }
+                if !allowed && record.is_none_or(|record| record.state == RecordState::Lost) =>
+            {
+                Status::Waiting {
+                why,
+                    wait: Wait::Missing(at, partition),
+                }
+            }
+            Status::Stale { why, .. } if !allowed => Status::Stale {
+                why,
+                certain: false,
+            },
+            status => status,
+        }
+    }
+
+    /// Judges a partition of a built item by what is there now and what is still to be built.
+    pub fn judge(&self, at: usize, partition: i32) -> Status {
+        let Some((why, certain)) = self.staleness(at, partition) else {
+            let older = self.histories[at]
+                .record(partition)
+                .is_some_and(|record| {
+                    record.state == RecordState::Adopted || record.code != self.items[at].code
+                });
+            if let Some(wait) = self.failed_input(at, partition) {
+                let why = match wait {
+                    Wait::Failed(item, part) | Wait::Missing(item, part) => {
+                        Why::Upstream(item, PartitionRange::one(part))
+                    }
+                };
+                return Status::Waiting { why, wait };
+            }
+            return if older { Status::OlderCode } else { Status::Fresh };
+        };
+        if let Some(gone) = self.gone_input(at, partition) {
+            return Status::Frozen { why, gone };
+        }
+        if let Some(wait) = self.failed_input(at, partition) {
+            return Status::Waiting { why, wait };
+        }
+        match self.missing_input(at, partition) {
+            Some(wait) => Status::Waiting { why, wait },
+            None => Status::Stale { why, certain },
+        }
+    }
+
+    /// Why a partition is stale, and whether it will be built for sure; `None` where it is fresh.
+    fn staleness(&self, at: usize, partition: i32) -> Option<(Why, bool)> {
+        let item = &self.items[at];
+        let scope = self.scopes[at];
+        let allowed = scope
+            .allowed
+            .is_some_and(|allowed| allowed.contains(partition));
+        let Some(record) = self.histories[at].record(partition) else {
+            return Some((Why::Never, true));
+        };
+        if scope.forced && allowed {
+            return Some((Why::Forced, true));
+        }
+        if item.kind == ItemKind::Rebuilt {
+            return Some((Why::EachRun, true));
+        }
+        match record.state {
+            RecordState::Lost => return Some((Why::Outside, true)),
+            RecordState::Provisional if self.is_closed(at, partition) => {
+                return Some((Why::Provisional, true));
+            }
+            _ => {}
+        }
+        let keeps = item
+            .cut
+            .as_ref()
+            .is_some_and(|cut| cut.on_code_change == OnCodeChange::Keep);
+        if record.code != item.code && record.state != RecordState::Adopted && !keeps {
+            return Some((Why::Code, true));
+        }
+        if record.inputs != self.digest(at, partition) {
+            return Some((Why::Inputs, true));
+        }
+        if let Some(unversioned) = self.unversioned_input(at, partition) {
+            return Some((Why::Unversioned(unversioned), true));
+        }
+        self.pending_input(at, partition)
+    }
+
+    fn is_closed(&self, at: usize, partition: i32) -> bool {
+        let cut = self.items[at].cut.as_ref();
+        cut.is_none_or(|cut| partition <= cut.calendar.newest_closed(self.as_of))
+    }
+
+    fn unversioned_input(&self, at: usize, partition: i32) -> Option<usize> {
+        let item = &self.items[at];
+        let near = match &item.cut {
+            Some(cut) => partition > cut.calendar.newest_closed(self.as_of) - cut.lookback,
+            None => true,
+        };
+        let mut tracked = item.reads.iter().filter(|read| read.tracked && near);
+        tracked
+            .find(|read| self.items[read.item].kind == ItemKind::Unversioned)
+            .map(|read| read.item)
+    }
+
+    /// A tracked input that this run builds.
+    fn pending_input(&self, at: usize, partition: i32) -> Option<(Why, bool)> {
+        let mut found = None;
+        for read in self.items[at].reads.iter().filter(|read| read.tracked) {
+            let range = self.read_range(at, partition, *read);
+            let lane = &self.lanes[read.item];
+            if self.buildable(read.item, lane, range) == 0 {
+                continue;
+            }
+            if lane.count(&lane.sure, range) > 0 {
+                return Some((Why::Upstream(read.item, range), true));
+            }
+            found.get_or_insert((Why::Upstream(read.item, range), false));
+        }
+        found
+    }
+
+    /// How many partitions of a range this run still builds.
+    fn buildable(&self, at: usize, lane: &Lane, range: PartitionRange) -> u64 {
+        match self.scopes[at].allowed {
+            Some(allowed) => lane.count(&lane.todo, range.intersect(allowed)),
+            None => 0,
+        }
+    }
+
+    fn failed_input(&self, at: usize, partition: i32) -> Option<Wait> {
+        self.items[at].reads.iter().find_map(|read| {
+            let range = self.read_range(at, partition, *read);
+            let lane = &self.lanes[read.item];
+            if lane.count(&lane.failed, range) == 0 {
+                return None;
+            }
+            let failed = lane.find(&lane.failed, range)?;
+            Some(Wait::Failed(read.item, failed))
+        })
+    }
+
+    /// A partition that must be there to be read, and is not.
+    fn missing_input(&self, at: usize, partition: i32) -> Option<Wait> {
+        self.items[at].reads.iter().find_map(|read| {
+            let parent = &self.items[read.item];
+            if parent.kind == ItemKind::Unversioned {
+                return None;
+            }
+            let range = self.read_range(at, partition, *read);
+            let lane = &self.lanes[read.item];
+            let whole = read.mapping == Mapping::All && parent.cut.is_some();
+            if whole {
+                // It goes on with what is there; but something must be.
+                let (_, there) = self.histories[read.item].digest(range);
+                let coming = self.buildable(read.item, lane, range);
+                let first = range.first;
+                return (there == 0 && coming == 0).then_some(Wait::Missing(read.item, first));
+            }
+            let due = range.intersect(self.due(read.item));
+            if lane.count(&lane.holes, due) == 0 {
+                return None;
+            }
+            let hole = lane.find(&lane.holes, due)?;
+            Some(Wait::Missing(read.item, hole))
+        })
+    }
+
+    /// A partition that was read once and is gone.
+    fn gone_input(&self, at: usize, partition: i32) -> Option<(usize, i32)> {
+        let own = &self.items[at];
+        own.reads.iter().find_map(|read| {
+            let parent = &self.items[read.item];
+            if !read.tracked || (read.mapping == Mapping::All && parent.cut.is_some()) {
+                return None;
+            }
+            let range = self.read_range(at, partition, *read);
+            let lane = &self.lanes[read.item];
+            if lane.count(&lane.gone, range) == 0 {
+                return None;
+            }
+            let gone = lane.find(&lane.gone, range)?;
+            Some((read.item, gone))
+        })
+    }
+
+    /// Tells whether nothing that a partition reads is still to be built by this run.
+    pub fn is_ready(&self, at: usize, partition: i32) -> bool {
+        self.items[at].reads.iter().all(|read| {
+            let range = self.read_range(at, partition, *read);
+            self.buildable(read.item, &self.lanes[read.item], range) == 0
+        })
+    }
+
+    fn set_status(&mut self, at: usize, partition: i32, status: Status) {
+        let record = self.histories[at].record(partition).copied();
+        if let Some(place) = self.lanes[at].place(partition) {
+            self.lanes[at].mark(place, status, record.as_ref());
+        }
+    }
+
+    /// Takes the next partitions of an item that one statement can build now: the first that is
+    /// ready and those behind it, one after another; what turned out fresh or must wait is settled
+    /// on the way, and told in the second value.
+    pub fn next_batch(&mut self, at: usize) -> (Option<Batch>, Vec<i32>) {
+        let most = self.items[at].together.most();
+        let Some(allowed) = self.scopes[at].allowed else {
+            return (None, Vec::new());
+        };
+        let mut settled = Vec::new();
+        let mut batch: Option<Batch> = None;
+        let todo: Vec<i32> = self.todo(at).filter(|part| allowed.contains(*part)).collect();
+        for partition in todo {
+            if let Some(open) = &batch
+                && (partition != open.range.last + 1 || open.range.len() >= most)
+            {
+                break;
+            }
+            if !self.is_ready(at, partition) {
+                if batch.is_some() {
+                    break;
+                }
+                continue;
+            }
+            match self.judge(at, partition) {
+                Status::Stale { why, .. } => {
+                    let inputs = self.digest(at, partition);
+                    let open = batch.get_or_insert_with(|| Batch {
+                        item: at,
+                        range: PartitionRange::new(partition, partition),
+                        parts: Vec::new(),
+                    });
+                    open.range.last = partition;
+                    open.parts.push(BatchPart {
+                        partition,
+                        why,
+                        inputs,
+                    });
+                }
+                other => {
+                    self.set_status(at, partition, other);
+                    settled.push(partition);
+                }
+            }
+        }
+        (batch, settled)
+    }
+
+    /// Records that a partition was published.
+    pub fn published(&mut self, at: usize, partition: i32, record: Record) {
+        // The status leaves its counts by the record that it came with.
+        self.set_status(at, partition, Status::Fresh);
+        self.histories[at].set(partition, record);
+    }
+
+    /// Records that a partition failed or was refused: what reads it waits.
+    pub fn failed(&mut self, at: usize, partition: i32) {
+        let why = self.status(at, partition).why().cloned().unwrap_or(Why::Never);
+        let wait = Wait::Failed(at, partition);
+        self.set_status(at, partition, Status::Waiting { why, wait });
+        let lane = &mut self.lanes[at];
+        if let Some(place) = lane.place(partition) {
+            lane.failed.add(place, 1);
+        }
+    }
+
+    /// The place of a node or source.
+    pub fn find(&self, id: &UniqueId) -> Option<usize> {
+        self.items.iter().position(|item| item.id == *id)
+    }
+
+    /// The key of a partition, for people.
+    pub fn key(&self, at: usize, partition: i32) -> String {
+        match &self.items[at].cut {
+            Some(cut) => cut.calendar.granularity.key(partition),
+            None => "all".to_owned(),
+        }
+    }
+}
+
+/// Partitions that one statement builds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The item.
+    pub item: usize,
+    /// The first and the last.
+    pub range: PartitionRange,
+    /// Each of them.
+    pub parts: Vec<BatchPart>,
+}
+
+/// One partition of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchPart {
+    /// Which.
+    pub partition: i32,
+    /// Why it is built.
+    pub why: Why,
+    /// The digest of the tracked inputs that it is built from.
+    pub inputs: i64,
+}
