@@ -4,6 +4,7 @@
 //! database.
 
 pub mod board;
+pub mod items;
 
 use std::collections::BTreeSet;
 

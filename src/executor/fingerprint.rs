@@ -24,32 +24,10 @@ use crate::jinja::port::{
 use crate::jinja::{RefCall, Resolver, SourceCall, Warehouse};
 use crate::ledger;
 use crate::manifest::{Node, ResourceType, UniqueId};
+use crate::planner::items::{Symbolic, symbol};
 use crate::relation::Relation;
 use crate::sql::tokens;
 use crate::table::Table;
-
-/// What one rendering with symbols told of a node.
-#[derive(Clone, Debug)]
-pub struct Symbolic {
-    /// The fingerprint of its own code and of the configuration that shapes its output.
-    pub code: i64,
-    /// Its SQL, with a symbol for each relation; `None` where it could not be rendered so.
-    pub sql: Option<String>,
-    /// Whether its template or its SQL reads the clock, or anything else that changes by itself; in
-    /// words.
-    pub volatile: Option<String>,
-}
-
-/// The symbol of what a node reads, as its SQL shows it.
-pub fn symbol(upstream: &UniqueId, mapping: Mapping) -> String {
-    let plain = |text: &str| -> String {
-        let chars = text.chars();
-        chars
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-            .collect()
-    };
-    format!("__daygrain__{}__{}", plain(upstream.as_str()), plain(&mapping.to_string()))
-}
 
 /// Fingerprints a model or a seed.
 pub fn fingerprint(project: &Arc<Project>, node: &Arc<Node>) -> Symbolic {
