@@ -69,6 +69,10 @@ pub struct Dialect {
     pub default_schema: &'static str,
     /// Whether a DDL statement can be rolled back.
     pub transactional_ddl: bool,
+    /// Whether a subquery in `from` must have an alias.
+    pub subquery_alias: bool,
+    /// Whether several batches of a microbatch model may be written at the same time.
+    pub concurrent_batches: bool,
     /// What a profile of this `type` consists of.
     pub profile: ProfileFields,
 }
@@ -106,6 +110,8 @@ pub static DUCKDB: Dialect = Dialect {
     },
     default_schema: "main",
     transactional_ddl: true,
+    subquery_alias: false,
+    concurrent_batches: true,
     profile: ProfileFields {
         embedded: true,
         required: &[],
@@ -143,6 +149,8 @@ pub static POSTGRES: Dialect = Dialect {
     },
     default_schema: "public",
     transactional_ddl: true,
+    subquery_alias: true,
+    concurrent_batches: false,
     profile: ProfileFields {
         embedded: false,
         required: &["host", "user", "password", "port", "database", "schema"],
@@ -187,6 +195,8 @@ pub static SNOWFLAKE: Dialect = Dialect {
     },
     default_schema: "PUBLIC",
     transactional_ddl: false,
+    subquery_alias: false,
+    concurrent_batches: true,
     profile: ProfileFields {
         embedded: false,
         required: &["account", "database", "schema"],

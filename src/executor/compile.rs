@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::Project;
+use super::microbatch::Turn;
 use super::resolver::NodeResolver;
 use super::session::Session;
 use crate::diagnostic::Diagnostic;
@@ -49,6 +50,8 @@ impl Inlined {
 pub struct Shown {
     model: Lazy<Json>,
     config: Lazy<IndexMap<String, Json>>,
+    /// The batch that is built, of a microbatch model.
+    pub turn: Option<Turn>,
 }
 
 impl Shown {
@@ -58,7 +61,30 @@ impl Shown {
         Shown {
             model: Lazy::new(move || project.node_json(&whole)),
             config: Lazy::new(move || json::config_shape(&part).into_iter().collect()),
+            turn: None,
         }
+    }
+
+    /// Of a microbatch model while one batch is built.
+    pub fn of_batch(project: &Arc<Project>, node: &Arc<Node>, turn: Turn) -> Shown {
+        let mut config: IndexMap<_, _> = json::config_shape(node).into_iter().collect();
+        config.extend(context::batch_config(turn.batch));
+        Shown {
+            config: config.into(),
+            turn: Some(turn),
+            ..Shown::of(project, node)
+        }
+    }
+
+    /// What the materialization sees: a batch that goes on from what is there is no full refresh.
+    pub fn to_materialize(&self) -> Shown {
+        let mut shown = self.clone();
+        if self.turn.as_ref().is_some_and(|turn| turn.goes_on) {
+            let mut config = IndexMap::clone(&self.config);
+            config.insert("full_refresh".to_owned(), false.into());
+            shown.config = config.into();
+        }
+        shown
     }
 }
 
@@ -71,6 +97,11 @@ pub fn node_scope(
     mut extra: Vec<(&'static str, Value)>,
 ) -> (Scope, Arc<NodeState>) {
     extra.push(("thread_id", Value::from(session.thread())));
+    let mut resolver = NodeResolver::for_node(project, node);
+    if let Some(turn) = &shown.turn {
+        extra.push(("model", turn.model.clone()));
+        resolver.batch = Some(turn.batch);
+    }
     let graph_of = Arc::clone(project);
     let scope = ExecuteScope {
         package: Arc::clone(&node.package),
@@ -78,7 +109,7 @@ pub fn node_scope(
         model: shown.model.clone(),
         config: shown.config.clone(),
         graph: Arc::new(move || graph_of.graph_json().clone()),
-        resolver: Arc::new(NodeResolver::for_node(project, node)),
+        resolver: Arc::new(resolver),
         warehouse: Arc::clone(session) as Arc<dyn crate::jinja::Warehouse>,
         extra,
     };

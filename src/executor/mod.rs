@@ -10,12 +10,14 @@ pub mod compile;
 pub mod event;
 pub mod hooks;
 pub mod locate;
+mod microbatch;
 pub mod node;
 mod resolver;
 pub mod run;
 pub mod schemas;
 mod seed;
 pub mod session;
+mod slots;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

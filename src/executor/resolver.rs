@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Project;
+use serde_json::Value as Json;
+
+use super::{Project, microbatch};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::jinja::{RefCall, Resolver, SourceCall};
 use crate::manifest::{Node, Source, UniqueId};
+use crate::microbatch::Batch;
 use crate::relation::{Relation, RelationKind};
 
 /// Resolves what one node reads.
@@ -14,6 +17,8 @@ pub struct NodeResolver {
     pub project: Arc<Project>,
     /// What the node declared that it reads; `None` for text that has no place in the graph.
     pub declared: Option<Vec<UniqueId>>,
+    /// The batch that bounds what is read of inputs that have an `event_time`.
+    pub batch: Option<Batch>,
 }
 
 impl NodeResolver {
@@ -22,6 +27,7 @@ impl NodeResolver {
         NodeResolver {
             project: Arc::clone(project),
             declared: Some(node.depends_on.clone()),
+            batch: None,
         }
     }
 
@@ -80,10 +86,22 @@ impl Resolver for NodeResolver {
             relation.kind = Some(RelationKind::Cte);
             relation.identifier = Some(node.name.as_str().into());
         }
+        if let Some(batch) = self.batch {
+            let dialect = self.project.facts.dialect;
+            relation.filter = microbatch::filter(dialect, &node.config, &node.columns, None, batch);
+        }
         Ok(relation)
     }
 
     fn resolve_source(&self, call: &SourceCall) -> Result<Relation, Box<Diagnostic>> {
-        Ok(self.find_source(call)?.relation.clone())
+        let source = self.find_source(call)?;
+        let mut relation = source.relation.clone();
+        if let Some(batch) = self.batch {
+            let dialect = self.project.facts.dialect;
+            let quoted = source.quoting.get("column").and_then(Json::as_bool);
+            let (config, columns) = (&source.config, &source.columns);
+            relation.filter = microbatch::filter(dialect, config, columns, quoted, batch);
+        }
+        Ok(relation)
     }
 }

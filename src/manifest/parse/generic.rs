@@ -272,6 +272,7 @@ fn node(project: &Project<'_>, names: &Names, job: &Job<'_>) -> (Option<Node>, V
             file_key: Some(target.file_key.clone()),
             stores_failures: false,
         }),
+        microbatch: None,
         index: None,
         name: name.full,
     };

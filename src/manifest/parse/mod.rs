@@ -7,6 +7,7 @@ mod docs;
 mod files;
 mod generic;
 mod macros;
+mod microbatch;
 mod names;
 mod properties;
 mod python;
@@ -80,6 +81,7 @@ pub fn parse(
     diagnostics.extend(project.trees.unused(fqns));
     unsupported(packages, &properties, &nodes, &mut diagnostics);
     resolve::fill(&project, &mut manifest, nodes, sources, &mut diagnostics);
+    microbatch::fill(&project, &mut manifest, &mut diagnostics);
     (manifest, diagnostics)
 }
 
