@@ -73,6 +73,8 @@ codes! {
     UnknownPatch = "unknown-patch",
     /// A config whose value is not understood.
     BadConfig = "bad-config",
+    /// A microbatch model none of whose inputs has an `event_time`.
+    NoEventTime = "no-event-time",
     /// A config path of `dbt_project.yml` that no node has.
     UnusedConfig = "unused-config",
     /// Something of dbt that daygrain does not do yet.

@@ -73,6 +73,10 @@ pub struct Dialect {
     pub has_indexes: bool,
     /// The expression of this moment in UTC, without a zone, by the database's clock.
     pub utc_now: &'static str,
+    /// Whether a subquery in `from` must have an alias.
+    pub subquery_alias: bool,
+    /// Whether several batches of a microbatch model may be written at the same time.
+    pub concurrent_batches: bool,
     /// What a profile of this `type` consists of.
     pub profile: ProfileFields,
 }
@@ -112,6 +116,8 @@ pub static DUCKDB: Dialect = Dialect {
     transactional_ddl: true,
     has_indexes: false,
     utc_now: "make_timestamp(epoch_us(now()))",
+    subquery_alias: false,
+    concurrent_batches: true,
     profile: ProfileFields {
         embedded: true,
         required: &[],
@@ -151,6 +157,8 @@ pub static POSTGRES: Dialect = Dialect {
     transactional_ddl: true,
     has_indexes: true,
     utc_now: "cast(clock_timestamp() at time zone 'UTC' as timestamp)",
+    subquery_alias: true,
+    concurrent_batches: false,
     profile: ProfileFields {
         embedded: false,
         required: &["host", "user", "password", "port", "database", "schema"],
@@ -197,6 +205,8 @@ pub static SNOWFLAKE: Dialect = Dialect {
     transactional_ddl: false,
     has_indexes: false,
     utc_now: "cast(sysdate() as timestamp_ntz)",
+    subquery_alias: false,
+    concurrent_batches: true,
     profile: ProfileFields {
         embedded: false,
         required: &["account", "database", "schema"],

@@ -11,7 +11,7 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 0 | [`source`], [`diagnostic`], [`yaml`], [`dialect`], [`calendar`], [`relation`], [`table`], [`files`], [`secrets`] |
+//! | 0 | [`source`], [`diagnostic`], [`yaml`], [`dialect`], [`calendar`], [`relation`], [`table`], [`microbatch`], [`files`], [`secrets`] |
 //! | 1 | [`config`], [`loader`] |
 //! | 2 | [`jinja`], [`sql`], [`adapter`]: none of the three imports another |
 //! | 3 | [`manifest`], [`graph`], [`selector`] |
@@ -34,6 +34,7 @@ pub mod jinja;
 pub mod ledger;
 pub mod loader;
 pub mod manifest;
+pub mod microbatch;
 pub mod planner;
 pub mod relation;
 pub mod secrets;

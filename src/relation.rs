@@ -84,6 +84,8 @@ pub struct Relation {
     /// The name by which a statement knows it, where the statement itself says what is read of it:
     /// a common table expression, or a table of the session.
     pub shown_as: Option<Arc<str>>,
+    /// The condition that its rows must meet where a query reads it by [`Relation::render_filtered`].
+    pub filter: Option<Arc<str>>,
 }
 
 impl Relation {
@@ -97,7 +99,27 @@ impl Relation {
             quoting: dialect.quoting,
             include: Quoting::ALL,
             shown_as: None,
+            filter: None,
         }
+    }
+
+    /// Writes it for a query that reads it: its name or, where it has a filter, a subquery.
+    pub fn render_filtered(&self, dialect: &Dialect) -> String {
+        let name = self.render(dialect);
+        let Some(filter) = &self.filter else {
+            return name;
+        };
+        let mut text = format!("(select * from {name} where {filter})");
+        if dialect.subquery_alias {
+            // dbt's alias; an ephemeral model is known to it by its expression's name.
+            let prefix = match self.kind {
+                Some(RelationKind::Cte) => "__dbt__cte__",
+                _ => "",
+            };
+            let identifier = self.identifier.as_deref().unwrap_or_default();
+            text.push_str(&format!(" _dbt_et_filter_subq_{prefix}{identifier}"));
+        }
+        text
     }
 
     /// Writes it for SQL, such as `"dev"."main"."orders"`.
@@ -156,7 +178,7 @@ pub struct Column {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{DUCKDB, SNOWFLAKE};
+    use crate::dialect::{DUCKDB, POSTGRES, SNOWFLAKE};
 
     #[test]
     fn parts_are_quoted_as_the_dialect_says() {
@@ -164,5 +186,18 @@ mod tests {
         assert_eq!(relation.render(&DUCKDB), "\"dev\".\"main\".\"or\"\"ders\"");
         let relation = Relation::new(&SNOWFLAKE, "dev", "main", "orders");
         assert_eq!(relation.render(&SNOWFLAKE), "dev.main.orders");
+    }
+
+    #[test]
+    fn a_filtered_relation_is_read_by_a_subquery() {
+        let mut relation = Relation::new(&POSTGRES, "dev", "public", "orders");
+        assert_eq!(
+            relation.render_filtered(&POSTGRES),
+            relation.render(&POSTGRES)
+        );
+        relation.filter = Some("at >= '2026-11-01'".into());
+        insta::assert_snapshot!(relation.render_filtered(&POSTGRES), @r#"(select * from "dev"."public"."orders" where at >= '2026-11-01') _dbt_et_filter_subq_orders"#);
+        relation.kind = Some(RelationKind::Cte);
+        insta::assert_snapshot!(relation.render_filtered(&DUCKDB), @"(select * from __dbt__cte__orders where at >= '2026-11-01')");
     }
 }

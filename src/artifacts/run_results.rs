@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json};
 use super::{Invocation, instant, write_document};
 use crate::executor::event::{NodeResult, NodeStatus};
 use crate::manifest::ResourceType;
+use crate::microbatch::{self, Batch, BatchResults};
 
 const SCHEMA: &str = "https://schemas.getdbt.com/dbt/run-results/v6.json";
 
@@ -67,7 +68,25 @@ struct ResultShape<'a> {
     compiled: Option<bool>,
     compiled_code: Option<&'a str>,
     relation_name: Option<&'a str>,
-    batch_results: Option<()>,
+    batch_results: Option<BatchesShape<'a>>,
+}
+
+/// The batches of a microbatch model: pairs of their bounds.
+struct BatchesShape<'a>(&'a BatchResults);
+
+impl Serialize for BatchesShape<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bounds = |batches: &[Batch]| -> Vec<[String; 2]> {
+            let batches = batches.iter();
+            batches
+                .map(|batch| [batch.start, batch.end].map(microbatch::iso_text))
+                .collect()
+        };
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("successful", &bounds(&self.0.successful))?;
+        map.serialize_entry("failed", &bounds(&self.0.failed))?;
+        map.end()
+    }
 }
 
 #[derive(Serialize)]
@@ -111,7 +130,7 @@ fn shape(result: &NodeResult) -> ResultShape<'_> {
         execution_time: result.elapsed.as_secs_f64(),
         adapter_response: ResponseShape {
             message: match result.status {
-                NodeStatus::Success => result.message.as_deref(),
+                NodeStatus::Success if result.batch_results.is_none() => result.message.as_deref(),
                 _ => result.response_code.as_deref(),
             },
             code: result.response_code.as_deref(),
@@ -124,7 +143,7 @@ fn shape(result: &NodeResult) -> ResultShape<'_> {
         compiled: (!is_seed).then_some(result.compiled_code.is_some()),
         compiled_code: result.compiled_code.as_deref(),
         relation_name: node.relation.as_deref().filter(|_| !is_seed),
-        batch_results: None,
+        batch_results: result.batch_results.as_ref().map(BatchesShape),
     }
 }
 
@@ -163,6 +182,7 @@ mod tests {
             execute: phase,
             thread: "Thread-1".to_owned(),
             elapsed: Duration::from_millis(500),
+            batch_results: None,
         }
     }
 

@@ -182,6 +182,17 @@ pub struct RefreshArgs {
     pub full_refresh: bool,
 }
 
+/// `--event-time-start` and `--event-time-end`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct EventTimeArgs {
+    /// Where the batches of microbatch models start (UTC), with --event-time-end [env: DBT_EVENT_TIME_START]
+    #[arg(long, value_name = "TIME")]
+    pub event_time_start: Option<String>,
+    /// Where they end; this instant is no part of them [env: DBT_EVENT_TIME_END]
+    #[arg(long, value_name = "TIME")]
+    pub event_time_end: Option<String>,
+}
+
 /// `--store-failures`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct StoreArgs {
@@ -207,6 +218,9 @@ pub struct BuildArgs {
     pub refresh: RefreshArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub event_time: EventTimeArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub store: StoreArgs,
 }
 
@@ -222,6 +236,9 @@ pub struct RunArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub refresh: RefreshArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub event_time: EventTimeArgs,
 }
 
 /// `test`.

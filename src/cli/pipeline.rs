@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::civil::DateTime;
 use serde_json::{Map, Value as Json};
 
 use super::args::{Indirect, SelectArgs, TypeArgs};
@@ -26,9 +27,13 @@ use crate::jinja::{Value, builtin};
 use crate::loader;
 use crate::manifest::json::CompiledNode;
 use crate::manifest::{self, Manifest, ResourceType, UniqueId};
+use crate::microbatch::{self, Batch};
 use crate::relation::Quoting;
 use crate::secrets::Redactor;
 use crate::selector::{self, IndirectSelection, Request};
+
+/// What the time is for tests, in UTC.
+const FAKE_NOW: &str = "DBT_CONFORMANCE_FAKE_NOW";
 
 /// Said to those who have named no profile.
 const EMBEDDED: &str =
@@ -65,6 +70,8 @@ pub struct TemplateFlags {
     pub full_refresh: Option<bool>,
     /// `flags.STORE_FAILURES`.
     pub store_failures: Option<bool>,
+    /// `flags.EVENT_TIME_START` and `flags.EVENT_TIME_END`.
+    pub event_time: Option<Batch>,
 }
 
 /// Reads `dbt_project.yml` and the profile.
@@ -171,6 +178,13 @@ fn facts(
         "STORE_FAILURES".to_owned(),
         Json::from(flags.store_failures),
     );
+    let bound = |at: Option<DateTime>| Json::from(at.map(microbatch::iso_local));
+    let (start, end) = flags
+        .event_time
+        .map(|range| (range.start, range.end))
+        .unzip();
+    shown.insert("EVENT_TIME_START".to_owned(), bound(start));
+    shown.insert("EVENT_TIME_END".to_owned(), bound(end));
     shown.insert("FAIL_FAST".to_owned(), settings.fail_fast.into());
     shown.insert("WARN_ERROR".to_owned(), settings.warn_error.into());
     shown.insert("QUIET".to_owned(), settings.quiet.into());
@@ -195,10 +209,18 @@ fn facts(
         cli_vars: settings.vars.clone(),
         flags: shown,
         invocation_id: settings.invocation_id.clone(),
-        run_started_at: jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC),
+        run_started_at: clock(settings).with_time_zone(jiff::tz::TimeZone::UTC),
         environment: settings.environment.clone(),
         invocation_args: arguments,
     }
+}
+
+/// The run's clock; tests of other programs stop it by a variable.
+fn clock(settings: &Settings) -> jiff::Zoned {
+    let stopped = settings.environment.get(FAKE_NOW);
+    let stopped = stopped.and_then(|text| microbatch::parse_iso(text));
+    let stopped = stopped.and_then(|at| at.to_zoned(jiff::tz::TimeZone::UTC).ok());
+    stopped.unwrap_or_else(jiff::Zoned::now)
 }
 
 /// Reads and parses the whole project; warnings go to the reporter.

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::args::{GlobalArgs, Indirect, LogFormat, LogLevel};
+use super::args::{EventTimeArgs, GlobalArgs, Indirect, LogFormat, LogLevel};
 use crate::config::profile::ProfileRequest;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::microbatch::{self, Batch};
 use crate::source::SourceFile;
 use crate::yaml;
 
@@ -211,6 +212,54 @@ impl Settings {
     /// `--store-failures` or its variable.
     pub fn store_failures(&self, given: bool) -> Option<bool> {
         given.then_some(true).or(self.store_failures)
+    }
+
+    /// `--event-time-start` and `--event-time-end` or their variables.
+    ///
+    /// # Errors
+    /// One without the other, an end that does not follow the start, and what is no time.
+    pub fn event_time(&self, args: &EventTimeArgs) -> Result<Option<Batch>, Vec<Diagnostic>> {
+        let mut wrong = Vec::new();
+        let mut bound = |given: &Option<String>, flag: &str, variable: &str| {
+            let (shown, text) = match (given, self.environment.get(variable)) {
+                (Some(text), _) => (flag, text),
+                (None, Some(text)) if !text.is_empty() => (variable, text),
+                _ => return None,
+            };
+            let at = microbatch::parse_flag(text);
+            if at.is_none() {
+                let message = format!("`{shown}` must be a date or a time, found `{text}`");
+                let help = "write it as `2026-11-01` or `2026-11-01T06:00:00`; it is UTC's";
+                wrong.push(usage(message).help(help));
+            }
+            Some(at)
+        };
+        const START: &str = "--event-time-start";
+        const END: &str = "--event-time-end";
+        let start = bound(&args.event_time_start, START, "DBT_EVENT_TIME_START");
+        let end = bound(&args.event_time_end, END, "DBT_EVENT_TIME_END");
+        let range = match (start, end) {
+            (None, None) => None,
+            (Some(start), Some(end)) => start.zip(end),
+            (start, _) => {
+                let (here, missing) = if start.is_some() {
+                    (START, END)
+                } else {
+                    (END, START)
+                };
+                let message = format!("`{here}` was specified, but `{missing}` was not");
+                wrong.push(usage(message).help("give both or neither"));
+                None
+            }
+        };
+        if range.is_some_and(|(start, end)| start >= end) {
+            let message = format!("value for `{START}` must be less than `{END}`");
+            wrong.push(usage(message));
+        }
+        match wrong.is_empty() {
+            true => Ok(range.map(|(start, end)| Batch { start, end })),
+            false => Err(wrong),
+        }
     }
 
     /// `--threads` or its variable.

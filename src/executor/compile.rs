@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::Project;
+use super::microbatch::Turn;
 use super::reads::BatchView;
 use super::resolver::NodeResolver;
 use super::session::Session;
@@ -52,7 +53,9 @@ pub struct Shown {
     model: Lazy<Json>,
     config: Lazy<IndexMap<String, Json>>,
     /// The partitions that are built, where any are.
-    pub batch: Option<BatchView>,
+    pub partitions: Option<BatchView>,
+    /// The batch that is built, of a microbatch model.
+    pub turn: Option<Turn>,
 }
 
 impl Shown {
@@ -62,14 +65,26 @@ impl Shown {
         Shown {
             model: Lazy::new(move || project.node_json(&whole)),
             config: Lazy::new(move || json::config_shape(&part).into_iter().collect()),
-            batch: None,
+            partitions: None,
+            turn: None,
         }
     }
 
     /// The same for some of the node's partitions.
-    pub fn of_batch(project: &Arc<Project>, node: &Arc<Node>, batch: BatchView) -> Shown {
+    pub fn of_partitions(project: &Arc<Project>, node: &Arc<Node>, batch: BatchView) -> Shown {
         Shown {
-            batch: Some(batch),
+            partitions: Some(batch),
+            ..Shown::of(project, node)
+        }
+    }
+
+    /// Of a microbatch model while one batch is built.
+    pub fn of_batch(project: &Arc<Project>, node: &Arc<Node>, turn: Turn) -> Shown {
+        let mut config: IndexMap<_, _> = json::config_shape(node).into_iter().collect();
+        config.extend(context::batch_config(turn.batch));
+        Shown {
+            config: config.into(),
+            turn: Some(turn),
             ..Shown::of(project, node)
         }
     }
@@ -83,6 +98,17 @@ impl Shown {
     pub fn config(&self) -> Lazy<IndexMap<String, Json>> {
         self.config.clone()
     }
+
+    /// What the materialization sees: a batch that goes on from what is there is no full refresh.
+    pub fn to_materialize(&self) -> Shown {
+        let mut shown = self.clone();
+        if self.turn.as_ref().is_some_and(|turn| turn.goes_on) {
+            let mut config = IndexMap::clone(&self.config);
+            config.insert("full_refresh".to_owned(), false.into());
+            shown.config = config.into();
+        }
+        shown
+    }
 }
 
 /// Makes the context in which a node's template and macros run.
@@ -94,6 +120,14 @@ pub fn node_scope(
     mut extra: Vec<(&'static str, Value)>,
 ) -> (Scope, Arc<NodeState>) {
     extra.push(("thread_id", Value::from(session.thread())));
+    let mut resolver = NodeResolver::for_node(project, node);
+    if let Some(turn) = &shown.turn {
+        extra.push(("model", turn.model.clone()));
+        resolver.batch = Some(turn.batch);
+    }
+    if let Some(batch) = &shown.partitions {
+        resolver.partitions = Some((node.clone().into(), batch.clone()));
+    }
     let graph_of = Arc::clone(project);
     let scope = ExecuteScope {
         package: Arc::clone(&node.package),
@@ -101,13 +135,10 @@ pub fn node_scope(
         model: shown.model.clone(),
         config: shown.config.clone(),
         graph: Arc::new(move || graph_of.graph_json().clone()),
-        resolver: Arc::new(NodeResolver {
-            batch: shown.batch.clone().map(|batch| (node.clone().into(), batch)),
-            ..NodeResolver::for_node(project, node)
-        }),
+        resolver: Arc::new(resolver),
         warehouse: Arc::clone(session) as Arc<dyn crate::jinja::Warehouse>,
         partition: shown
-            .batch
+            .partitions
             .as_ref()
             .map(|batch| Arc::clone(&batch.built) as Arc<dyn PartitionText>),
         extra,
@@ -132,12 +163,12 @@ pub fn compile(
 ) -> Result<Compiled, Box<Diagnostic>> {
     let mut inlined = Vec::new();
     gather(project, session, node, &mut inlined, &mut Vec::new())?;
-    if let Some(batch) = &shown.batch {
+    if let Some(batch) = &shown.partitions {
         batch.narrowing.reset();
     }
     let own: Arc<str> = render(project, session, node, shown)?.into();
     let mut expressions: Vec<String> = inlined.iter().map(Inlined::text).collect();
-    if let Some(batch) = &shown.batch {
+    if let Some(batch) = &shown.partitions {
         expressions.extend(batch.narrowing.expressions());
     }
     let sql = if expressions.is_empty() {

@@ -9,6 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::dialect::Dialect;
 use crate::jinja::port::TemplateMessage;
 use crate::manifest::{Node, ResourceType, UniqueId};
+use crate::microbatch::BatchResults;
 use crate::secrets::Redactor;
 
 /// One event of a command.
@@ -54,6 +55,18 @@ pub enum Event {
         index: usize,
         /// How many will run.
         total: usize,
+    },
+    /// A batch of a microbatch model starts.
+    BatchStarted {
+        /// Which.
+        batch: Arc<BatchFacts>,
+    },
+    /// A batch of a microbatch model has ended.
+    BatchFinished {
+        /// Which.
+        batch: Arc<BatchFacts>,
+        /// What came out of it.
+        result: Arc<NodeResult>,
     },
     /// A statement was sent to the database (for the log file).
     Statement {
@@ -137,6 +150,19 @@ pub enum Output {
     Text(String),
 }
 
+/// What a reporter says of a batch.
+#[derive(Clone, Debug)]
+pub struct BatchFacts {
+    /// The model.
+    pub node: Arc<NodeFacts>,
+    /// The batch's name, such as `2026-11-01`.
+    pub label: String,
+    /// Its place among the model's batches, from 1.
+    pub index: usize,
+    /// How many batches the model has.
+    pub total: usize,
+}
+
 /// What a reporter says of a node.
 #[derive(Clone, Debug)]
 pub struct NodeFacts {
@@ -148,6 +174,8 @@ pub struct NodeFacts {
     pub name: String,
     /// How it is built.
     pub materialization: String,
+    /// Whether it is built in dbt's batches.
+    pub microbatch: bool,
     /// Its relation as SQL writes it, where it has one; of a test, where its failures are stored.
     pub relation: Option<String>,
     /// Its relation in short (`schema.identifier`), where it has one.
@@ -179,6 +207,7 @@ impl NodeFacts {
             resource_type: node.resource_type,
             name: node.name.clone(),
             materialization: node.materialization().to_owned(),
+            microbatch: node.microbatch.is_some(),
             relation: has_relation.then(|| node.relation.render(dialect)),
             short_relation: has_relation.then(|| format!("{schema}.{}", node.alias)),
             path: node.original_path.clone(),
@@ -216,6 +245,8 @@ impl NodeFacts {
 pub enum NodeStatus {
     /// Built.
     Success,
+    /// Some of its batches were built.
+    PartialSuccess,
     /// It failed.
     Error,
     /// Something before it failed.
@@ -235,6 +266,7 @@ impl NodeStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             NodeStatus::Success => "success",
+            NodeStatus::PartialSuccess => "partial success",
             NodeStatus::Error => "error",
             NodeStatus::Skipped => "skipped",
             NodeStatus::Pass => "pass",
@@ -246,7 +278,10 @@ impl NodeStatus {
 
     /// Tells whether what reads the node must not run, and the exit code is 1.
     pub fn is_failure(self) -> bool {
-        matches!(self, NodeStatus::Error | NodeStatus::Fail)
+        matches!(
+            self,
+            NodeStatus::Error | NodeStatus::Fail | NodeStatus::PartialSuccess
+        )
     }
 }
 
@@ -283,4 +318,6 @@ pub struct NodeResult {
     pub thread: String,
     /// From start to end.
     pub elapsed: Duration,
+    /// How the batches ended, of a microbatch model.
+    pub batch_results: Option<BatchResults>,
 }

@@ -11,6 +11,7 @@ pub mod event;
 pub mod fingerprint;
 pub mod hooks;
 pub mod locate;
+mod microbatch;
 pub mod node;
 pub mod reads;
 mod resolver;
@@ -18,6 +19,7 @@ pub mod run;
 pub mod schemas;
 mod seed;
 pub mod session;
+mod slots;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -28,10 +28,23 @@ pub fn run_node(
     work: Work,
     thread: &str,
 ) -> NodeResult {
+    let shown = Shown::of(project, node);
+    run_shown(project, session, (node, &shown), &facts, work, thread)
+}
+
+/// As [`run_node`], with what templates see of the node.
+pub(super) fn run_shown(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    (node, shown): (&Arc<Node>, &Shown),
+    facts: &Arc<NodeFacts>,
+    work: Work,
+    thread: &str,
+) -> NodeResult {
     let started = Instant::now();
-    let mut result = empty_result(&facts, thread);
+    let mut result = empty_result(facts, thread);
     session.begin_node(project, Some(node));
-    if let Err(mut diagnostic) = turn(project, session, node, work, &mut result) {
+    if let Err(mut diagnostic) = turn(project, session, node, shown, work, &mut result) {
         locate::place(&mut diagnostic, node, result.compiled_code.as_deref());
         result.status = NodeStatus::Error;
         result.message = Some(result.node.failure(&diagnostic));
@@ -48,21 +61,21 @@ fn turn(
     project: &Arc<Project>,
     session: &Arc<Session>,
     node: &Arc<Node>,
+    shown: &Shown,
     work: Work,
     result: &mut NodeResult,
 ) -> Result<(), Box<Diagnostic>> {
     let compile_started = SystemTime::now();
-    let shown = Shown::of(project, node);
     if node.resource_type == ResourceType::Seed {
         result.compile = Some((compile_started, SystemTime::now()));
         return timed(result, |result| {
-            build_seed(project, session, node, &shown, result)
+            build_seed(project, session, node, shown, result)
         });
     }
-    let compiled = compile(project, session, node, &shown)?;
+    let compiled = compile(project, session, node, shown)?;
     result.compile = Some((compile_started, SystemTime::now()));
     result.compiled_code = Some(Arc::clone(&compiled.sql));
-    let path = artifact_path(node);
+    let path = artifact_path(node, shown);
     write(project, &format!("compiled/{path}"), &compiled.sql)?;
     result.compiled_path = Some(display_path(project, &format!("compiled/{path}")));
     let inlined = compiled.inlined.iter();
@@ -71,8 +84,15 @@ fn turn(
         return Ok(());
     }
     timed(result, |result| match node.resource_type {
-        ResourceType::Test => run_test(project, session, node, &shown, &compiled, result),
-        _ => build_model(project, session, node, &shown, &compiled, result),
+        ResourceType::Test => run_test(project, session, node, shown, &compiled, result),
+        _ => build_model(
+            project,
+            session,
+            node,
+            &shown.to_materialize(),
+            &compiled,
+            result,
+        ),
     })
 }
 
@@ -228,7 +248,11 @@ fn materialize(
         session.note(CacheChange::Added(relation));
     }
     if let Some(sql) = state.written() {
-        write(project, &format!("run/{}", artifact_path(node)), &sql)?;
+        write(
+            project,
+            &format!("run/{}", artifact_path(node, shown)),
+            &sql,
+        )?;
     }
     Ok(state.result("main"))
 }
@@ -320,8 +344,11 @@ fn read_seed(project: &Project, node: &Node) -> Result<Table, Box<Diagnostic>> {
 }
 
 /// The path of a node's SQL below `compiled` and `run`, as dbt lays it out.
-fn artifact_path(node: &Node) -> String {
+fn artifact_path(node: &Node, shown: &Shown) -> String {
     let package = &node.package;
+    if let Some(turn) = &shown.turn {
+        return format!("{package}/{}", turn.path_of(&node.original_path));
+    }
     let generic = node
         .test
         .as_ref()

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use super::Project;
+use serde_json::Value as Json;
+
 use super::reads::{BatchView, mapping_of};
+use super::{Project, microbatch};
 use crate::calendar::Mapping;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::jinja::{RefCall, Resolver, SourceCall};
 use crate::manifest::{Node, Source, UniqueId};
+use crate::microbatch::Batch;
 use crate::relation::{Relation, RelationKind};
 
 /// Resolves what one node reads.
@@ -17,7 +20,9 @@ pub struct NodeResolver {
     /// What the node declared that it reads; `None` for text that has no place in the graph.
     pub declared: Option<Vec<UniqueId>>,
     /// The partitions of the node that are built, which narrow what it reads.
-    pub batch: Option<(Arc<Node>, BatchView)>,
+    pub partitions: Option<(Arc<Node>, BatchView)>,
+    /// The batch that bounds what is read of inputs that have an `event_time`.
+    pub batch: Option<Batch>,
 }
 
 impl NodeResolver {
@@ -26,13 +31,14 @@ impl NodeResolver {
         NodeResolver {
             project: Arc::clone(project),
             declared: Some(node.depends_on.clone()),
+            partitions: None,
             batch: None,
         }
     }
 
     /// The relation of a read, narrowed to what the batch at hand reads of it.
     fn narrowed(&self, id: &UniqueId, asked: Option<Mapping>, relation: Relation) -> Relation {
-        let Some((node, batch)) = &self.batch else {
+        let Some((node, batch)) = &self.partitions else {
             return relation;
         };
         let mapping = mapping_of(node, id, asked);
@@ -102,17 +108,27 @@ impl Resolver for NodeResolver {
             relation.kind = Some(RelationKind::Cte);
             relation.identifier = Some(node.name.as_str().into());
         }
+        if let Some(batch) = self.batch {
+            let dialect = self.project.facts.dialect;
+            relation.filter = microbatch::filter(dialect, &node.config, &node.columns, None, batch);
+        }
         Ok(self.narrowed(&node.unique_id, call.reading.mapping, relation))
     }
 
     fn resolve_source(&self, call: &SourceCall) -> Result<Relation, Box<Diagnostic>> {
         let source = self.find_source(call)?;
-        let relation = source.relation.clone();
+        let mut relation = source.relation.clone();
+        if let Some(batch) = self.batch {
+            let dialect = self.project.facts.dialect;
+            let quoted = source.quoting.get("column").and_then(Json::as_bool);
+            let (config, columns) = (&source.config, &source.columns);
+            relation.filter = microbatch::filter(dialect, config, columns, quoted, batch);
+        }
         Ok(self.narrowed(&source.unique_id, call.reading.mapping, relation))
     }
 
     fn resolve_self(&self, mapping: Mapping) -> Result<Relation, Box<Diagnostic>> {
-        let Some((node, _)) = &self.batch else {
+        let Some((node, _)) = &self.partitions else {
             let message = "`self` reads a model's own partitions, and none are built here";
             return Err(Box::new(Diagnostic::error(Code::BadConfig, message)));
         };

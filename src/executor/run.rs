@@ -17,9 +17,11 @@ use std::time::{Duration, Instant};
 use super::event::{Event, NodeFacts, NodeResult, NodeStatus};
 use super::node::run_node;
 use super::session::{Session, SessionShared};
-use super::{Project, hooks, schemas};
+use super::slots::Slots;
+use super::{Project, hooks, microbatch, schemas};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::manifest::Node;
+use crate::microbatch::Microbatch;
 use crate::planner::{Plan, Work};
 
 /// What reaches the loop.
@@ -170,6 +172,12 @@ fn new_session(shared: &Arc<SessionShared>, thread: &str) -> Result<Arc<Session>
         })
 }
 
+/// What a microbatch model's config says, where the work builds its batches.
+fn batched(node: &Node, work: Work) -> Option<&Microbatch> {
+    let builds = matches!(work, Work::Run | Work::Build);
+    node.microbatch.as_deref().filter(|_| builds)
+}
+
 /// dbt's flag `skip_nodes_if_on_run_start_fails`; without it the nodes run all the same.
 fn skips_after_failed_start(project: &Project) -> bool {
     let flag = project.facts.flags.get("SKIP_NODES_IF_ON_RUN_START_FAILS");
@@ -221,6 +229,8 @@ impl Loop<'_> {
         inbox: &Receiver<Message>,
     ) -> Result<(), Box<Diagnostic>> {
         let workers = options.threads.clamp(1, self.nodes.len().max(1));
+        let slots = Slots::new(options.threads);
+        let slots = &slots;
         std::thread::scope(|threads| {
             let mut desks: Vec<Sender<(usize, usize)>> = Vec::new();
             for worker in 0..workers {
@@ -237,14 +247,22 @@ impl Loop<'_> {
                 let body = move || {
                     for (step, index) in tasks {
                         let fact = Arc::clone(&facts[step]);
+                        let _slot = slots.take();
                         let _ = events.send(Event::NodeStarted {
                             node: Arc::clone(&fact),
                             index,
                             total,
                         });
                         let work = || {
+                            let node = &nodes[step];
+                            if let Some(model) = batched(node, options.work) {
+                                let node = (node, model);
+                                return microbatch::run_batches(
+                                    project, shared, &session, node, &fact, slots,
+                                );
+                            }
                             let fact = Arc::clone(&fact);
-                            run_node(project, &session, &nodes[step], fact, options.work, &thread)
+                            run_node(project, &session, node, fact, options.work, &thread)
                         };
                         let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
                             // Nobody knows in what state the session was left.
@@ -439,6 +457,7 @@ pub fn empty_result(node: &Arc<NodeFacts>, thread: &str) -> NodeResult {
         execute: None,
         thread: thread.to_owned(),
         elapsed: Duration::ZERO,
+        batch_results: None,
     }
 }
 

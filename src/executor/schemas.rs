@@ -94,6 +94,7 @@ pub fn plain_scope(
     let resolver = super::NodeResolver {
         project: Arc::clone(project),
         declared: None,
+        partitions: None,
         batch: None,
     };
     let (root, _) = context::execute_context(

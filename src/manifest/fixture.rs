@@ -48,6 +48,7 @@ pub fn node(id: &str, reads: &[&str]) -> Node {
         patch_path: None,
         patch_span: None,
         test: (resource_type == ResourceType::Test).then(TestInfo::default),
+        microbatch: None,
         index: None,
         upkeep: Default::default(),
         name,

@@ -165,6 +165,7 @@ pub fn inline_node(
         patch_span: None,
         tags: Vec::new(),
         test: None,
+        microbatch: None,
         index: None,
         upkeep: Default::default(),
     })

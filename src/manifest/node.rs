@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use crate::config::node_config::NodeConfig;
 use crate::jinja::{RefCall, SourceCall};
+use crate::microbatch::Microbatch;
 use crate::relation::Relation;
 use crate::source::{SourceFile, Span};
 
@@ -148,6 +149,8 @@ pub struct Node {
     pub patch_span: Option<Span>,
     /// A test's own facts.
     pub test: Option<TestInfo>,
+    /// The batches of a microbatch model, where dbt builds it in batches.
+    pub microbatch: Option<Arc<Microbatch>>,
     /// An operation's place among its fellows, counted from 0.
     pub index: Option<usize>,
     /// How its relation is kept up to date: what the partition engine knows of it.

@@ -6,9 +6,6 @@
   {%- set full_refresh_mode = should_full_refresh() or (existing_relation is not none and not existing_relation.is_table) -%}
   {%- set grant_config = config.get('grants') -%}
   {%- set strategy = config.get('incremental_strategy') or 'default' -%}
-  {%- if strategy == 'microbatch' -%}
-    {%- do exceptions.raise_not_implemented('the incremental strategy `microbatch`') -%}
-  {%- endif -%}
   {%- set strategy_macro = adapter.get_incremental_strategy_macro(context, strategy) -%}
   {%- set on_schema_change = incremental_validate_on_schema_change(config.get('on_schema_change'), default='ignore') -%}
 

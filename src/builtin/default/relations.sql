@@ -173,6 +173,10 @@ drop {{ (relation.type or 'table') | replace('_', ' ') }} if exists {{ relation.
 
 
 {% macro make_temp_relation(base_relation, suffix='__dbt_tmp') -%}
+  {#- Batches of one model may run at the same time. -#}
+  {%- if suffix == '__dbt_tmp' and model.batch -%}
+    {%- set suffix = suffix ~ '_' ~ model.batch.id -%}
+  {%- endif -%}
   {%- do return(adapter.dispatch('make_temp_relation', 'dbt')(base_relation, suffix)) -%}
 {%- endmacro %}
 

@@ -53,7 +53,7 @@
 {%- endmacro %}
 
 {% macro default__get_incremental_microbatch_sql(arg_dict) -%}
-  {%- do exceptions.raise_not_implemented('the incremental strategy `microbatch` (there are `append`, `delete+insert` and `merge`)') -%}
+  {%- do exceptions.raise_not_implemented('the incremental strategy `microbatch` on this database') -%}
 {%- endmacro %}
 
 

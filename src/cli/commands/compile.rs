@@ -24,7 +24,7 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
     let report = |event| invocation.report(event);
     let flags = TemplateFlags {
         full_refresh: settings.full_refresh(args.refresh.full_refresh),
-        store_failures: None,
+        ..TemplateFlags::default()
     };
     let parsed = pipeline::parse(settings, flags, &report)?;
     let shared = invocation.sessions_to_compile(&parsed)?;

@@ -57,6 +57,7 @@ pub fn build(invocation: &Invocation, args: BuildArgs) -> CommandResult {
         .refreshing(invocation, args.refresh.full_refresh)
         .storing(invocation, args.store.store_failures);
     job.types = args.types;
+    job.flags.event_time = invocation.settings.event_time(&args.event_time)?;
     carry_out(invocation, job)
 }
 
@@ -65,8 +66,9 @@ pub fn build(invocation: &Invocation, args: BuildArgs) -> CommandResult {
 /// # Errors
 /// As [`build`].
 pub fn run(invocation: &Invocation, args: RunArgs) -> CommandResult {
-    let job = Job::new(Work::Run, args.select, &args.work)
+    let mut job = Job::new(Work::Run, args.select, &args.work)
         .refreshing(invocation, args.refresh.full_refresh);
+    job.flags.event_time = invocation.settings.event_time(&args.event_time)?;
     carry_out(invocation, job)
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Level, summary};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::executor::event::{Event, NodeFacts, NodeResult, NodeStatus, Output};
+use crate::executor::event::{BatchFacts, Event, NodeFacts, NodeResult, NodeStatus, Output};
 use crate::jinja::port::TemplateMessage;
 use crate::manifest::{ResourceType, UniqueId};
 
@@ -177,6 +177,8 @@ impl Words {
                 index,
                 total,
             } => vec![self.node_finished(result, *index, *total)],
+            Event::BatchStarted { batch } => vec![self.batch_started(batch)],
+            Event::BatchFinished { batch, result } => self.batch_finished(batch, result),
             Event::Statement { node, sql, elapsed } => self.statement(node.as_ref(), sql, *elapsed),
             Event::Message { node, message } => vec![template_message(node.as_ref(), message)],
             Event::Diagnostic(diagnostic) => vec![diagnosed(diagnostic)],
@@ -318,6 +320,10 @@ impl Words {
                 let words = format!("NO-OP {description}");
                 (("LogNodeNoOpResult", "Q019"), words, "NO-OP".to_owned())
             }
+            (_, PartialSuccess) => {
+                let words = format!("PARTIALLY created {description}");
+                (("LogModelResult", "Q012"), words, says("PARTIAL SUCCESS"))
+            }
             (_, Error | Fail) => {
                 let words = format!("ERROR creating {description}");
                 (("LogModelResult", "Q012"), words, "ERROR".to_owned())
@@ -350,12 +356,74 @@ impl Words {
         let (style, level) = match status {
             Error | Fail => (RED, Level::Error),
             Warn => (YELLOW, Level::Warn),
-            Skipped | NoOp => (YELLOW, self.nodes),
+            Skipped | NoOp | PartialSuccess => (YELLOW, self.nodes),
             Success | Pass => (GREEN, self.nodes),
         };
         let mark = format!("{style}{mark}{style:#}");
         let text = self.line(index, total, &words, &mark, Some(seconds));
         Record::new(event, level.min(self.loudest()), text, data).on(&result.thread)
+    }
+
+    fn batch_started(&self, batch: &BatchFacts) -> Record {
+        let description = describe_batch(batch);
+        let words = format!("START {description}");
+        let text = self.line(batch.index, batch.total, &words, "RUN", None);
+        let data = self.facts(|| {
+            json!({
+                "batch_index": batch.index, "total_batches": batch.total,
+                "description": description, "node_info": node_info(&batch.node, "started", None),
+            })
+        });
+        let text = format!("Batch {text}");
+        Record::new(("LogStartBatch", "Q045"), self.nodes, text, data).transient()
+    }
+
+    fn batch_finished(&self, batch: &BatchFacts, result: &NodeResult) -> Vec<Record> {
+        let description = describe_batch(batch);
+        let status = result.status;
+        let seconds = result.elapsed.as_secs_f64();
+        let (words, style, level) = match status {
+            NodeStatus::Skipped => ("SKIP", YELLOW, self.nodes),
+            status if status.is_failure() => ("ERROR creating", RED, Level::Error),
+            _ => ("OK created", GREEN, self.nodes),
+        };
+        let said = match status {
+            NodeStatus::Success => result.message.as_deref().unwrap_or("OK").to_owned(),
+            status => status.as_str().to_uppercase(),
+        };
+        let mark = format!("{style}{said}{style:#}");
+        let words = format!("{words} {description}");
+        let text = self.line(batch.index, batch.total, &words, &mark, Some(seconds));
+        let info = || node_info(&batch.node, status.as_str(), Some(result));
+        let data = self.facts(|| {
+            let status = match status {
+                NodeStatus::Success => said.as_str(),
+                status => status.as_str(),
+            };
+            json!({
+                "batch_index": batch.index, "total_batches": batch.total,
+                "description": description, "status": status, "execution_time": seconds,
+                "node_info": info(),
+            })
+        });
+        let text = format!("Batch {text}");
+        let level = level.min(self.loudest());
+        let ended = Record::new(("LogBatchResult", "Q046"), level, text, data);
+        let mut records = vec![ended.on(&result.thread)];
+        if let Some(diagnostic) = result.diagnostic.as_ref().filter(|_| status.is_failure()) {
+            // The run's end explains the first; the log has each.
+            let id = batch.node.unique_id.as_str();
+            let text = format!(
+                "Unhandled error while executing {id}\n{}",
+                diagnostic.render(true)
+            );
+            let data = self.facts(
+                || json!({"unique_id": id, "exc": diagnostic.render(false), "node_info": info()}),
+            );
+            let failed = Record::new(("GenericExceptionOnRun", "W004"), Level::Debug, text, data);
+            records.insert(0, failed.on(&result.thread));
+        }
+        records
     }
 
     /// The facts of a record, if anyone shows them.
@@ -427,11 +495,18 @@ fn describe(node: &NodeFacts) -> String {
         None => format!("{}.{}", node.schema, node.alias),
     };
     match node.resource_type {
+        ResourceType::Model if node.microbatch => format!("sql microbatch model {place}"),
         ResourceType::Model => format!("sql {} model {place}", node.materialization),
         ResourceType::Seed => format!("seed file {place}"),
         ResourceType::Analysis => format!("sql analysis {}", node.name),
         kind => format!("{} {}", kind.as_str().replace('_', " "), node.name),
     }
+}
+
+fn describe_batch(batch: &BatchFacts) -> String {
+    let node = &batch.node;
+    let place = node.short_relation.as_deref().unwrap_or(&node.name);
+    format!("batch {} of {place}", batch.label)
 }
 
 fn skipped(node: &NodeFacts) -> String {
@@ -518,6 +593,7 @@ fn diagnosed(diagnostic: &Diagnostic) -> Record {
     let event = match diagnostic.code {
         Code::UnknownPatch => ("NoNodeForYamlKey", "I058"),
         Code::EmptySelection => ("NoNodesSelected", "Q038"),
+        Code::NoEventTime => ("MicrobatchModelNoEventTimeInputs", "I074"),
         _ => ("Diagnostic", "D002"),
     };
     let level = if diagnostic.is_error() {

@@ -38,7 +38,11 @@ pub(super) fn records(
         records.push(Record::blank());
         records.push(finished_running(results, elapsed));
         records.push(Record::blank());
-        records.push(verdict(errors.len(), warnings.len(), cancelled));
+        let partial = NodeStatus::PartialSuccess;
+        let partial = errors.iter().filter(|result| result.status == partial);
+        let partial = partial.count();
+        let failed = errors.len() - partial;
+        records.push(verdict(failed, partial, warnings.len(), cancelled));
     }
     for result in errors {
         explain(result, &mut records);
@@ -98,13 +102,19 @@ fn finished_running(results: &[Arc<NodeResult>], elapsed: Duration) -> Record {
     )
 }
 
-fn verdict(errors: usize, warnings: usize, cancelled: bool) -> Record {
+fn verdict(errors: usize, partial: usize, warnings: usize, cancelled: bool) -> Record {
     let warned = plural(warnings, "warning");
+    let partly = match partial {
+        1 => "1 partial success".to_owned(),
+        count => format!("{count} partial successes"),
+    };
     let text = if cancelled {
         format!("{YELLOW}Exited because of keyboard interrupt{YELLOW:#}")
     } else if errors > 0 {
         let failed = plural(errors, "error");
-        format!("{RED}Completed with {failed}, 0 partial successes, and {warned}:{RED:#}")
+        format!("{RED}Completed with {failed}, {partly}, and {warned}:{RED:#}")
+    } else if partial > 0 {
+        format!("{YELLOW}Completed with {partly} and {warned}{YELLOW:#}")
     } else if warnings > 0 {
         format!("{YELLOW}Completed with {warned}:{YELLOW:#}")
     } else {
@@ -116,7 +126,7 @@ fn verdict(errors: usize, warnings: usize, cancelled: bool) -> Record {
         text,
         json!({
             "keyboard_interrupt": cancelled, "num_errors": errors,
-            "num_partial_success": 0, "num_warnings": warnings,
+            "num_partial_success": partial, "num_warnings": warnings,
         }),
     )
 }
@@ -200,7 +210,11 @@ fn counts(results: &[Arc<NodeResult>]) -> Record {
     };
     let pass = count(&[NodeStatus::Success, NodeStatus::Pass]);
     let warn = count(&[NodeStatus::Warn]);
-    let error = count(&[NodeStatus::Error, NodeStatus::Fail]);
+    let error = count(&[
+        NodeStatus::Error,
+        NodeStatus::Fail,
+        NodeStatus::PartialSuccess,
+    ]);
     let skip = count(&[NodeStatus::Skipped]);
     let noop = count(&[NodeStatus::NoOp]);
     let total = results.len();

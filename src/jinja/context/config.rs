@@ -7,6 +7,7 @@ use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{State, Value};
 use serde_json::{Map, Value as Json, json};
 
+use super::batch::config_value;
 use super::callable::{Answer, function, text};
 use super::node::{Context, Mode, lock};
 use super::refs::place;
@@ -120,7 +121,7 @@ impl Config {
                 }
                 let key = text(key.as_ref()).unwrap_or_default();
                 Ok(lookup(&context, &key)
-                    .map(|value| from_json(&value))
+                    .map(|value| config_value(&key, &value))
                     .or(default)
                     .unwrap_or(Value::from(())))
             }),
@@ -131,7 +132,7 @@ impl Config {
                 }
                 let key = text(key.as_ref()).unwrap_or_default();
                 lookup(&context, &key)
-                    .map(|value| from_json(&value))
+                    .map(|value| config_value(&key, &value))
                     .ok_or_else(|| {
                         missing(&format!("the config `{key}` is required here and not set"))
                     })
@@ -234,7 +235,7 @@ impl Object for Config {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let key = key.as_str()?;
         self.method(key)
-            .or_else(|| lookup(&self.0, key).map(|value| from_json(&value)))
+            .or_else(|| lookup(&self.0, key).map(|value| config_value(key, &value)))
     }
 
     fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Value]) -> Answer {

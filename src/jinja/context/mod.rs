@@ -1,6 +1,7 @@
 //! What dbt gives templates: `ref`, `source`, `config`, `var`, `adapter`, `api`, `modules` and the rest.
 
 mod adapter;
+mod batch;
 mod callable;
 mod column;
 mod config;
@@ -31,6 +32,7 @@ use crate::dialect::Dialect;
 use crate::relation::Relation;
 
 pub use adapter::{first_column, listed_relations, materialized_relations};
+pub use batch::{batch_config, batch_model};
 pub use hooks::hook_values;
 pub use relation::{as_relation, relation_value};
 pub use table::{as_table, table_value};

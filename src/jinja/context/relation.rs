@@ -197,6 +197,11 @@ impl RelationObject {
         self.relation.render(self.dialect)
     }
 
+    /// What stands where a template prints it: unlike `render()`, with the filter.
+    fn printed(&self) -> String {
+        self.relation.render_filtered(self.dialect)
+    }
+
     fn attribute(self: &Arc<Self>, name: &str) -> Option<Value> {
         let relation = &self.relation;
         let part = |part: &Option<Arc<str>>| match part {
@@ -441,6 +446,6 @@ impl Object for RelationObject {
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render_text())
+        f.write_str(&self.printed())
     }
 }

@@ -135,6 +135,11 @@ impl Template {
         &self.mentions.calls
     }
 
+    /// Whether its text reads a name.
+    pub fn mentions(&self, name: &str) -> bool {
+        self.mentions.names.contains(name)
+    }
+
     /// Constant arguments of `adapter.dispatch` in its text: the name, and the namespace where given.
     pub fn dispatches(&self) -> &[(String, Option<String>)] {
         &self.mentions.dispatches

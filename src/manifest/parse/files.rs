@@ -214,6 +214,7 @@ fn node(
         patch_path: None,
         patch_span: None,
         test: (job.kind == ResourceType::Test).then(TestInfo::default),
+        microbatch: None,
         index: job.index,
         upkeep: Default::default(),
     };

@@ -274,6 +274,7 @@ fn node(project: &Project<'_>, names: &Names, job: &Job<'_>) -> (Option<Node>, V
             file_key: Some(target.file_key.clone()),
             stores_failures: false,
         }),
+        microbatch: None,
         index: None,
         upkeep: Default::default(),
         name: name.full,

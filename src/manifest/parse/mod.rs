@@ -7,6 +7,7 @@ mod docs;
 mod files;
 mod generic;
 mod macros;
+mod microbatch;
 mod names;
 mod partitions;
 mod properties;
@@ -85,6 +86,7 @@ pub fn parse(
     unsupported(packages, &properties, &nodes, &mut diagnostics);
     resolve::fill(&project, &mut manifest, nodes, sources, &mut diagnostics);
     partitions::fill_reads(&project, &mut manifest, &mut diagnostics);
+    microbatch::fill(&project, &mut manifest, &mut diagnostics);
     (manifest, diagnostics)
 }
 
