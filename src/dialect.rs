@@ -73,6 +73,13 @@ pub struct Dialect {
     pub has_indexes: bool,
     /// The expression of this moment in UTC, without a zone, by the database's clock.
     pub utc_now: &'static str,
+    /// Whether a change of rows always shows in their number alone: what the catalogue tells of a
+    /// relation is then no more than that, and no marker is kept.
+    pub counts_rows: bool,
+    /// What is said at the start of a transaction that publishes partitions.
+    pub publish_settings: &'static [&'static str],
+    /// What is said before rows are hashed, so that every session hashes alike.
+    pub hash_settings: &'static [&'static str],
     /// Whether a subquery in `from` must have an alias.
     pub subquery_alias: bool,
     /// Whether several batches of a microbatch model may be written at the same time.
@@ -116,6 +123,9 @@ pub static DUCKDB: Dialect = Dialect {
     transactional_ddl: true,
     has_indexes: false,
     utc_now: "make_timestamp(epoch_us(now()))",
+    counts_rows: true,
+    publish_settings: &[],
+    hash_settings: &[],
     subquery_alias: false,
     concurrent_batches: true,
     profile: ProfileFields {
@@ -157,6 +167,18 @@ pub static POSTGRES: Dialect = Dialect {
     transactional_ddl: true,
     has_indexes: true,
     utc_now: "cast(clock_timestamp() at time zone 'UTC' as timestamp)",
+    counts_rows: false,
+    publish_settings: &[
+        "set transaction isolation level repeatable read",
+        "set local lock_timeout = '60s'",
+    ],
+    hash_settings: &[
+        "set local timezone = 'UTC'",
+        "set local datestyle = 'ISO, YMD'",
+        "set local intervalstyle = 'iso_8601'",
+        "set local extra_float_digits = 1",
+        "set local bytea_output = 'hex'",
+    ],
     subquery_alias: true,
     concurrent_batches: false,
     profile: ProfileFields {
@@ -205,6 +227,9 @@ pub static SNOWFLAKE: Dialect = Dialect {
     transactional_ddl: false,
     has_indexes: false,
     utc_now: "cast(sysdate() as timestamp_ntz)",
+    counts_rows: false,
+    publish_settings: &[],
+    hash_settings: &[],
     subquery_alias: false,
     concurrent_batches: true,
     profile: ProfileFields {

@@ -360,11 +360,12 @@ impl Ledger {
         )
     }
 
-    /// The query of the newest build among some relations; tells whether anybody else published.
-    pub fn newest_build(&self, relations: &[RelationId]) -> String {
+    /// The query that counts what other runs have published of some relations since a build.
+    pub fn published_since(&self, relations: &[RelationId], build: i64, run: &str) -> String {
         format!(
-            "select coalesce(max(build), 0) as newest from {} where outcome not in ('refused', 'failed') and relation in ({})",
+            "select count(*) as others from {} where build > {build} and run <> {} and outcome not in ('refused', 'failed') and relation in ({})",
             self.table("builds"),
+            self.text(run),
             numbers(relations)
         )
     }

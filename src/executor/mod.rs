@@ -11,14 +11,17 @@ pub mod event;
 pub mod fingerprint;
 pub mod hooks;
 pub mod locate;
+pub mod look;
 mod microbatch;
 pub mod node;
+pub mod publish;
 pub mod reads;
 mod resolver;
 pub mod run;
 pub mod schemas;
 mod seed;
 pub mod session;
+pub mod stage;
 mod slots;
 
 use std::collections::HashMap;

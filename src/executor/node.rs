@@ -74,12 +74,7 @@ fn turn(
     }
     let compiled = compile(project, session, node, shown)?;
     result.compile = Some((compile_started, SystemTime::now()));
-    result.compiled_code = Some(Arc::clone(&compiled.sql));
-    let path = artifact_path(node, shown);
-    write(project, &format!("compiled/{path}"), &compiled.sql)?;
-    result.compiled_path = Some(display_path(project, &format!("compiled/{path}")));
-    let inlined = compiled.inlined.iter();
-    result.inlined = inlined.map(|cte| (cte.node.clone(), cte.text())).collect();
+    write_compiled(project, node, shown, &compiled, result)?;
     if work == Work::Compile {
         return Ok(());
     }
@@ -94,6 +89,33 @@ fn turn(
             result,
         ),
     })
+}
+
+/// Writes a node's compiled SQL, and says so in its result.
+pub(super) fn write_compiled(
+    project: &Project,
+    node: &Node,
+    shown: &Shown,
+    compiled: &Compiled,
+    result: &mut NodeResult,
+) -> Result<(), Box<Diagnostic>> {
+    result.compiled_code = Some(Arc::clone(&compiled.sql));
+    let path = artifact_path(node, shown);
+    write(project, &format!("compiled/{path}"), &compiled.sql)?;
+    result.compiled_path = Some(display_path(project, &format!("compiled/{path}")));
+    let inlined = compiled.inlined.iter();
+    result.inlined = inlined.map(|cte| (cte.node.clone(), cte.text())).collect();
+    Ok(())
+}
+
+/// Writes the statement that a node ran as its own.
+pub(super) fn write_run(
+    project: &Project,
+    node: &Node,
+    shown: &Shown,
+    sql: &str,
+) -> Result<(), Box<Diagnostic>> {
+    write(project, &format!("run/{}", artifact_path(node, shown)), sql)
 }
 
 fn timed(

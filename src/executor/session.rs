@@ -98,6 +98,8 @@ struct State {
     runtime: Runtime,
     connection: Option<Box<dyn Connection>>,
     transaction_open: bool,
+    /// Whether who holds the transaction ends it, and nobody else.
+    held: bool,
     node: Option<UniqueId>,
     comment: Option<Comment>,
     seed: Option<Arc<Table>>,
@@ -121,6 +123,7 @@ impl Session {
                 runtime,
                 connection: None,
                 transaction_open: false,
+                held: false,
                 node: None,
                 comment: None,
                 seed: None,
@@ -150,6 +153,23 @@ impl Session {
     /// Opens the connection if it is not open.
     pub fn connect(&self) -> Result<(), QueryFailure> {
         self.lock().connected(&self.shared).map(|_| ())
+    }
+
+    /// Keeps the transaction open: until [`Session::release`], `commit` and `rollback` do nothing.
+    ///
+    /// What a macro does is then part of a transaction that the engine ends.
+    pub fn hold(&self) {
+        self.lock().held = true;
+    }
+
+    /// Lets the transaction be ended again.
+    pub fn release(&self) {
+        self.lock().held = false;
+    }
+
+    /// Tells whether a transaction is open: a statement that failed has ended it.
+    pub fn in_transaction(&self) -> bool {
+        self.lock().transaction_open
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -285,7 +305,7 @@ impl Warehouse for Session {
 
     fn commit(&self) -> Result<(), QueryFailure> {
         let mut state = self.lock();
-        if state.transaction_open {
+        if state.transaction_open && !state.held {
             state.run(&self.shared, "commit", Fetch::Nothing)?;
         }
         Ok(())
@@ -293,7 +313,7 @@ impl Warehouse for Session {
 
     fn rollback(&self) -> Result<(), QueryFailure> {
         let mut state = self.lock();
-        if state.transaction_open {
+        if state.transaction_open && !state.held {
             state.run(&self.shared, "rollback", Fetch::Nothing)?;
         }
         Ok(())

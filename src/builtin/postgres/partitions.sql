@@ -1,0 +1,33 @@
+{% macro postgres__create_partition_index(relation, field) -%}
+create index on {{ relation }} ({{ field }})
+{%- endmacro %}
+
+
+{# A row's text quotes what is empty and leaves out what is null, so that no two rows look alike. #}
+{% macro postgres__hash_of_rows(columns) -%}
+cast(sum(cast(hashtextextended(cast(row({{ columns | join(', ') }}) as text), 0) as numeric)) as text)
+{%- endmacro %}
+
+{% macro postgres__hash_name() -%}
+  {%- do return('postgres hashtextextended 1') -%}
+{%- endmacro %}
+
+
+{# Both change when a table is made anew or truncated. #}
+{% macro postgres__relation_markers(relations) -%}
+select named.name, c.oid || '/' || c.relfilenode as marker
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+inner join (
+    {%- for relation in relations %}
+    {% if not loop.first %}union all {% endif %}select {{ dbt.string_literal(relation | string) }} as name, {{ dbt.string_literal(relation.schema) }} as schema_name, {{ dbt.string_literal(relation.identifier) }} as identifier
+    {%- endfor %}
+) as named
+    on named.schema_name = n.nspname
+    and named.identifier = c.relname
+{%- endmacro %}
+
+
+{% macro postgres__swap_partitioned_table(target_relation, existing_relation, new_relation) -%}
+  {%- do postgres__swap(target_relation, existing_relation, new_relation) -%}
+{%- endmacro %}
