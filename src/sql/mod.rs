@@ -2,6 +2,8 @@
 //!
 //! What this cannot read may still be good SQL: nothing is refused because of it.
 
+pub mod tokens;
+
 use sqlparser::dialect::{DuckDbDialect, PostgreSqlDialect, SnowflakeDialect};
 use sqlparser::parser::{Parser as SqlParser, ParserError};
 
@@ -23,14 +25,18 @@ pub struct SyntaxError {
 /// # Errors
 /// The first place that is no SQL of the dialect.
 pub fn parse(dialect: &Dialect, sql: &str) -> Result<usize, SyntaxError> {
-    let dialect: &dyn sqlparser::dialect::Dialect = match dialect.parser {
+    match SqlParser::parse_sql(grammar(dialect), sql) {
+        Ok(statements) => Ok(statements.len()),
+        Err(error) => Err(place(error, sql)),
+    }
+}
+
+/// What sqlparser knows of a dialect.
+fn grammar(dialect: &Dialect) -> &'static dyn sqlparser::dialect::Dialect {
+    match dialect.parser {
         Parser::DuckDb => &DuckDbDialect {},
         Parser::Postgres => &PostgreSqlDialect {},
         Parser::Snowflake => &SnowflakeDialect,
-    };
-    match SqlParser::parse_sql(dialect, sql) {
-        Ok(statements) => Ok(statements.len()),
-        Err(error) => Err(place(error, sql)),
     }
 }
 
