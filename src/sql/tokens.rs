@@ -4,7 +4,7 @@
 
 use sha2::{Digest, Sha256};
 use sqlparser::keywords::{Keyword, RESERVED_FOR_COLUMN_ALIAS};
-use sqlparser::tokenizer::{Token, Tokenizer, Word};
+use sqlparser::tokenizer::{Token, Tokenizer, Whitespace, Word};
 
 use crate::dialect::{Dialect, Folding, Parser};
 
@@ -73,6 +73,15 @@ pub fn volatile(dialect: &Dialect, sql: &str) -> Option<String> {
         }
     }
     None
+}
+
+/// Tells whether a comment opens within another, where readers of SQL disagree about its end.
+pub(super) fn has_nested_comment(dialect: &Dialect, sql: &str) -> bool {
+    let tokens = Tokenizer::new(super::grammar(dialect), sql).tokenize();
+    tokens.unwrap_or_default().iter().any(|token| match token {
+        Token::Whitespace(Whitespace::MultiLineComment(text)) => text.contains("/*"),
+        _ => false,
+    })
 }
 
 /// Keywords that read the clock without being called.

@@ -10,6 +10,7 @@ mod merge;
 mod postgres;
 mod run_loop;
 mod secrets;
+mod separable;
 mod support;
 mod warehouse;
 mod warehouse_data;
