@@ -183,6 +183,7 @@ mod tests {
             thread: "Thread-1".to_owned(),
             elapsed: Duration::from_millis(500),
             batch_results: None,
+            waiting: Vec::new(),
         }
     }
 

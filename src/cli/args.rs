@@ -193,6 +193,54 @@ pub struct EventTimeArgs {
     pub event_time_end: Option<String>,
 }
 
+/// The run's clock.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Partitions")]
+pub struct ClockArgs {
+    /// The clock of the run: the newest partition that is due closed before it; default: now [env: DAYGRAIN_AS_OF]
+    #[arg(long, value_name = "TIME")]
+    pub as_of: Option<String>,
+}
+
+/// Which partitions.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Partitions")]
+pub struct RangeArgs {
+    /// The first partition, such as 2026-11-01 or 2026-11
+    #[arg(long, value_name = "PARTITION")]
+    pub start: Option<String>,
+    /// The last partition
+    #[arg(long, value_name = "PARTITION")]
+    pub end: Option<String>,
+}
+
+/// Which partitions a command builds, and how it does.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Partitions")]
+pub struct PartitionArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub clock: ClockArgs,
+    /// Build this partition alone, such as 2026-11-05
+    #[arg(long, value_name = "PARTITION", conflicts_with_all = ["start", "end"])]
+    pub partition_date: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub range: RangeArgs,
+    /// Build the partition that is not closed yet as well; it is stale once it has closed
+    #[arg(long)]
+    pub include_open: bool,
+    /// Exit with 0 also where due partitions must wait
+    #[arg(long)]
+    pub allow_waiting: bool,
+    /// How many seconds to wait for what another run is building
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub lock_timeout: u64,
+    /// Say what would be built, and touch nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// `--store-failures`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct StoreArgs {
@@ -221,6 +269,9 @@ pub struct BuildArgs {
     pub event_time: EventTimeArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub partitions: PartitionArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub store: StoreArgs,
 }
 
@@ -239,6 +290,9 @@ pub struct RunArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub event_time: EventTimeArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub partitions: PartitionArgs,
 }
 
 /// `test`.
@@ -287,6 +341,9 @@ pub struct CompileArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub refresh: RefreshArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub clock: ClockArgs,
     /// Compile this text instead of nodes
     #[arg(long, value_name = "SQL", conflicts_with = "select")]
     pub inline: Option<String>,

@@ -320,4 +320,6 @@ pub struct NodeResult {
     pub elapsed: Duration,
     /// How the batches ended, of a microbatch model.
     pub batch_results: Option<BatchResults>,
+    /// Partitions that must wait, and for what, in words.
+    pub waiting: Vec<String>,
 }

@@ -64,6 +64,26 @@ pub fn fingerprint(project: &Arc<Project>, node: &Arc<Node>) -> Symbolic {
     }
 }
 
+/// The fingerprint of a test: its text, arguments and config, and every macro that it can reach.
+pub fn of_test(project: &Project, test: &Node) -> i64 {
+    let arguments = test
+        .test
+        .as_ref()
+        .and_then(|info| info.generic.as_ref())
+        .map_or_else(String::new, |generic| {
+            Json::Object(generic.arguments.clone()).to_string()
+        });
+    let config: Vec<String> = test
+        .config
+        .set
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let text = reachable_text(project, test);
+    let variables = variables(project, &text);
+    ledger::hash64(&[&text, &arguments, &config.join("\n"), &variables])
+}
+
 /// What templates tell the time by.
 const CLOCKS: [&str; 4] = ["run_started_at", "datetime.now", "utcnow", "date.today"];
 

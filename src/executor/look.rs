@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rayon::prelude::*;
 
+use super::engine::existing;
 use super::publish::{partition_of, read_content};
 use super::session::Session;
 use super::stage::{self, SourceFiles};
@@ -367,15 +368,6 @@ impl Store<'_> {
         Ok(())
     }
 
-    fn existing(&self, relation: &Relation) -> Option<Relation> {
-        let mut schema = relation.clone();
-        schema.identifier = None;
-        schema.kind = None;
-        let name = relation.identifier.as_deref().unwrap_or_default();
-        let found = self.session.cached_relations_named(&schema, name)?;
-        found.into_iter().next()
-    }
-
     fn hash_name(&self) -> Result<String, Box<Diagnostic>> {
         self.macro_text("hash_name", &[])
     }
@@ -402,7 +394,7 @@ impl Store<'_> {
             if history.records().next().is_none() || item.kind != ItemKind::Managed {
                 continue;
             }
-            match self.existing(&node.relation) {
+            match existing(self.session, &node.relation) {
                 None => lost.extend(visible(history).map(|(part, _)| (at, part))),
                 Some(_) if is_passed_through(node) => {}
                 Some(_) => asked.push((at, node.relation.clone())),

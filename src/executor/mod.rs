@@ -7,6 +7,7 @@
 mod cache;
 mod comment;
 pub mod compile;
+pub mod engine;
 pub mod event;
 pub mod fingerprint;
 pub mod hooks;

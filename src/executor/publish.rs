@@ -30,6 +30,7 @@ use crate::manifest::partitioning::{ContentHash, Partitioning};
 use crate::manifest::{Node, ResourceType, UniqueId};
 use crate::planner::Work;
 use crate::planner::board::{ALL, BatchPart};
+use crate::relation::Relation;
 use crate::table::{Datum, Table};
 
 /// What all jobs of a run share.
@@ -81,6 +82,16 @@ pub struct Job {
     pub compared: bool,
     /// Whether everything is built into a new table that replaces the old one.
     pub reshape: bool,
+    /// Partitions that are in the old table and would not be in the new one.
+    pub left_over: Vec<i32>,
+    /// What has the table's name now.
+    pub existing: Option<Relation>,
+    /// How many partitions one statement may build.
+    pub most: usize,
+    /// How many batches of the node came before, and how many partitions are left, this one's too.
+    pub done: usize,
+    /// See `done`.
+    pub left: usize,
     /// Whether it reads sources, so that an empty partition is suspicious.
     pub reads_sources: bool,
 }
@@ -239,7 +250,7 @@ impl Job {
     }
 
     /// The partitions as people name them, such as `2026-11-05 .. 2026-11-09`.
-    fn keys(&self) -> String {
+    pub fn keys(&self) -> String {
         let Some(cut) = &self.cut else {
             return "all".to_owned();
         };

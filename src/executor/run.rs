@@ -8,19 +8,24 @@
 //! ```
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::event::{Event, NodeFacts, NodeResult, NodeStatus};
+use super::engine::Engine;
+use super::event::{BatchFacts, Event, NodeFacts, NodeResult, NodeStatus};
+use super::look::{Ask, Look, look};
 use super::node::run_node;
+use super::publish::{self, Ended, Job};
 use super::session::{Session, SessionShared};
 use super::slots::Slots;
 use super::{Project, hooks, microbatch, schemas};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::manifest::Node;
+use crate::graph::Graph;
+use crate::ledger::Outcome;
+use crate::manifest::{Node, UniqueId};
 use crate::microbatch::Microbatch;
 use crate::planner::{Plan, Work};
 
@@ -35,12 +40,21 @@ pub enum Message {
         /// What came out.
         result: Box<NodeResult>,
     },
+    /// A worker has ended a batch of a step.
+    BatchEnded {
+        /// The worker.
+        worker: usize,
+        /// The step.
+        step: usize,
+        /// What came out.
+        ended: Box<Ended>,
+    },
     /// The user wants the run to stop.
     Interrupt,
 }
 
 /// How a plan is carried out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RunOptions {
     /// What is done with each node.
     pub work: Work,
@@ -48,6 +62,18 @@ pub struct RunOptions {
     pub threads: usize,
     /// What happens to the rest after the first failure.
     pub on_failure: OnFailure,
+    /// Which partitions are built.
+    pub ask: Ask,
+    /// How long a lease of somebody else is waited for.
+    pub lock_timeout: Duration,
+}
+
+/// A worker's task.
+enum Task {
+    /// A node's turn: its step, and its place in the order of starts.
+    Node(usize, usize),
+    /// Some partitions of a step.
+    Batch(usize, Box<Job>),
 }
 
 /// Why steps are skipped after Ctrl-C.
@@ -70,18 +96,20 @@ pub enum OnFailure {
 /// What makes a run impossible before its first node: no connection, a schema that cannot be made.
 pub fn run(
     project: &Arc<Project>,
+    graph: &Graph,
     shared: &Arc<SessionShared>,
     plan: &Plan,
     options: RunOptions,
     (outbox, inbox): (Sender<Message>, Receiver<Message>),
-) -> Result<Vec<Arc<NodeResult>>, Box<Diagnostic>> {
+) -> Result<Vec<Arc<NodeResult>>, Vec<Diagnostic>> {
+    let one = |wrong: Box<Diagnostic>| vec![*wrong];
     let started = Instant::now();
     let nodes: Vec<Arc<Node>> = plan
         .steps
         .iter()
         .map(|step| Arc::clone(&project.manifest.nodes[&step.node]))
         .collect();
-    let master = new_session(shared, "MainThread")?;
+    let master = new_session(shared, "MainThread").map_err(one)?;
     let builds = !matches!(options.work, Work::Compile);
     let prepared = if builds && !nodes.is_empty() {
         let steps = plan.steps.iter().map(|step| &step.node);
@@ -92,7 +120,7 @@ pub fn run(
         Ok(())
     };
     let interrupted = match prepared {
-        Err(failure) if failure.code != Code::Cancelled => return Err(failure),
+        Err(failure) if failure.code != Code::Cancelled => return Err(one(failure)),
         Err(_) => true,
         Ok(()) => false,
     };
@@ -100,6 +128,15 @@ pub fn run(
         options.work,
         Work::Run | Work::Seed | Work::Build | Work::Test
     ) && !nodes.is_empty();
+    let selected: BTreeSet<UniqueId> = plan.steps.iter().map(|step| step.node.clone()).collect();
+    let sight = match builds && !interrupted {
+        true => look(project, graph, &master, &selected, &options.ask, Look::Recording)?,
+        false => None,
+    };
+    let engine = sight.map(|sight| {
+        Engine::new(project, graph, plan, options.work, sight, options.lock_timeout)
+    });
+    let after = waits(plan, engine.as_ref());
     let mut loop_state = Loop {
         project,
         shared,
@@ -108,9 +145,11 @@ pub fn run(
             .iter()
             .map(|node| Arc::new(NodeFacts::new(node, project.facts.dialect)))
             .collect(),
-        readers: readers(plan),
-        missing: plan.steps.iter().map(|step| step.after.len()).collect(),
-        ready: roots(plan),
+        readers: readers(&after),
+        missing: after.iter().map(Vec::len).collect(),
+        ready: BinaryHeap::new(),
+        engine,
+        master: &master,
         ended: vec![false; nodes.len()],
         results: Vec::new(),
         started: 0,
@@ -119,6 +158,11 @@ pub fn run(
         interrupted,
         on_failure: options.on_failure,
     };
+    for step in 0..nodes.len() {
+        if loop_state.missing[step] == 0 {
+            loop_state.admit(step);
+        }
+    }
     let selected: Vec<_> = plan.steps.iter().map(|step| step.node.clone()).collect();
     let target = project.facts.target.get("name");
     shared.send(Event::RunStarted {
@@ -138,7 +182,18 @@ pub fn run(
         if start_failed && skips_after_failed_start(project) {
             loop_state.stop("`on-run-start` failed");
         }
-        loop_state.drive(options, outbox, &inbox)?;
+        loop_state
+            .drive(&options, outbox, &inbox)
+            .map_err(one)?;
+    }
+    if let Some(engine) = &mut loop_state.engine {
+        // A test that is not remembered is run again, no more.
+        if let Err(failure) = engine.record_tests(&master) {
+            shared.send(Event::Diagnostic(Arc::new(Diagnostic {
+                severity: crate::diagnostic::Severity::Warning,
+                ..*failure
+            })));
+        }
     }
     loop_state.interrupted |= inbox.try_recv().is_ok();
     if with_hooks && !loop_state.interrupted {
@@ -184,20 +239,26 @@ fn skips_after_failed_start(project: &Project) -> bool {
     flag.and_then(serde_json::Value::as_bool).unwrap_or(false)
 }
 
-/// The steps that wait for none.
-fn roots(plan: &Plan) -> BinaryHeap<Reverse<usize>> {
+/// For each step, those that must have ended before it starts.
+fn waits(plan: &Plan, engine: Option<&Engine>) -> Vec<Vec<usize>> {
     let steps = plan.steps.iter().enumerate();
     steps
-        .filter(|(_, step)| step.after.is_empty())
-        .map(|(index, _)| Reverse(index))
+        .map(|(step, planned)| {
+            let before = planned.after.iter().copied();
+            before
+                .filter(|before| {
+                    engine.is_none_or(|engine| !engine.waits_by_partition(step, *before))
+                })
+                .collect()
+        })
         .collect()
 }
 
 /// For each step, the steps that wait for it.
-fn readers(plan: &Plan) -> Vec<Vec<usize>> {
-    let mut readers = vec![Vec::new(); plan.steps.len()];
-    for (index, step) in plan.steps.iter().enumerate() {
-        for &before in &step.after {
+fn readers(after: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let mut readers = vec![Vec::new(); after.len()];
+    for (index, after) in after.iter().enumerate() {
+        for &before in after {
             readers[before].push(index);
         }
     }
@@ -219,12 +280,14 @@ struct Loop<'a> {
     stopping: Option<&'static str>,
     interrupted: bool,
     on_failure: OnFailure,
+    engine: Option<Engine>,
+    master: &'a Arc<Session>,
 }
 
 impl Loop<'_> {
     fn drive(
         &mut self,
-        options: RunOptions,
+        options: &RunOptions,
         outbox: Sender<Message>,
         inbox: &Receiver<Message>,
     ) -> Result<(), Box<Diagnostic>> {
@@ -232,7 +295,7 @@ impl Loop<'_> {
         let slots = Slots::new(options.threads);
         let slots = &slots;
         std::thread::scope(|threads| {
-            let mut desks: Vec<Sender<(usize, usize)>> = Vec::new();
+            let mut desks: Vec<Sender<Task>> = Vec::new();
             for worker in 0..workers {
                 let shared = self.shared;
                 let thread = format!("Thread-{}", worker + 1);
@@ -244,8 +307,30 @@ impl Loop<'_> {
                 let events = self.shared.events.clone();
                 let name = format!("Thread-{} (worker)", worker + 1);
                 let total = nodes.len();
+                let desk_of_engine = self.engine.as_ref().map(|engine| Arc::clone(&engine.desk));
+                let work = options.work;
                 let body = move || {
-                    for (step, index) in tasks {
+                    for task in tasks {
+                        let (step, index) = match task {
+                            Task::Node(step, index) => (step, index),
+                            Task::Batch(step, job) => {
+                                let _slot = slots.take();
+                                let desk = desk_of_engine
+                                    .as_deref()
+                                    .expect("the engine alone makes jobs");
+                                let ended = run_job(desk, &session, &job, &facts[step], &events);
+                                let ended = Box::new(ended);
+                                let message = Message::BatchEnded {
+                                    worker,
+                                    step,
+                                    ended,
+                                };
+                                if outbox.send(message).is_err() {
+                                    break;
+                                }
+                                continue;
+                            }
+                        };
                         let fact = Arc::clone(&facts[step]);
                         let _slot = slots.take();
                         let _ = events.send(Event::NodeStarted {
@@ -253,18 +338,18 @@ impl Loop<'_> {
                             index,
                             total,
                         });
-                        let work = || {
+                        let turn = || {
                             let node = &nodes[step];
-                            if let Some(model) = batched(node, options.work) {
+                            if let Some(model) = batched(node, work) {
                                 let node = (node, model);
                                 return microbatch::run_batches(
                                     project, shared, &session, node, &fact, slots,
                                 );
                             }
                             let fact = Arc::clone(&fact);
-                            run_node(project, &session, node, fact, options.work, &thread)
+                            run_node(project, &session, node, fact, work, &thread)
                         };
-                        let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+                        let result = catch_unwind(AssertUnwindSafe(turn)).unwrap_or_else(|_| {
                             // Nobody knows in what state the session was left.
                             if let Ok(fresh) = new_session(shared, &thread) {
                                 session = fresh;
@@ -302,22 +387,26 @@ impl Loop<'_> {
     }
 
     /// Hands steps to free workers until nothing is left to do.
-    fn serve(&mut self, desks: &[Sender<(usize, usize)>], inbox: &Receiver<Message>) {
+    fn serve(&mut self, desks: &[Sender<Task>], inbox: &Receiver<Message>) {
         let mut free: Vec<usize> = (0..desks.len()).rev().collect();
         loop {
             while let Ok(message) = inbox.try_recv() {
                 self.take(message, &mut free);
             }
+            self.settle();
             while self.stopping.is_none()
                 && let Some(&worker) = free.last()
-                && let Some(Reverse(step)) = self.ready.pop()
+                && let Some(task) = self.next_task()
             {
                 free.pop();
-                self.started += 1;
                 self.running += 1;
                 desks[worker]
-                    .send((step, self.started))
+                    .send(task)
                     .expect("a worker lives as long as its desk");
+            }
+            // The search for a batch may have found that nothing is left of a step.
+            if self.settle() {
+                continue;
             }
             if self.running == 0 {
                 return;
@@ -336,8 +425,86 @@ impl Loop<'_> {
         }
     }
 
+    /// What a free worker does next: a node's turn, or partitions of one.
+    fn next_task(&mut self) -> Option<Task> {
+        if let Some(Reverse(step)) = self.ready.pop() {
+            self.started += 1;
+            return Some(Task::Node(step, self.started));
+        }
+        let engine = self.engine.as_mut()?;
+        let (step, job) = engine.next(self.project, self.master)?;
+        Some(Task::Batch(step, Box::new(job)))
+    }
+
+    /// Says that a step waits for nothing that is told in the plan.
+    fn admit(&mut self, step: usize) {
+        match &mut self.engine {
+            Some(engine) if engine.has(step) => engine.admit(step),
+            _ => self.ready.push(Reverse(step)),
+        }
+    }
+
+    /// Ends the steps of which nothing is left to do, and tests that need not run; tells whether there
+    /// were any.
+    fn settle(&mut self) -> bool {
+        let Some(engine) = &mut self.engine else {
+            return false;
+        };
+        let mut ended = engine.take_ended(self.project);
+        if self.stopping.is_none() {
+            let waiting: Vec<Reverse<usize>> = self.ready.drain().collect();
+            for Reverse(step) in waiting {
+                match engine.settled_test(self.project, step) {
+                    Some(result) => ended.push((step, result)),
+                    None => self.ready.push(Reverse(step)),
+                }
+            }
+        }
+        let any = !ended.is_empty();
+        for (step, result) in ended {
+            // What was fresh is not told line by line.
+            if result.status != NodeStatus::NoOp {
+                self.started += 1;
+                self.shared.send(Event::NodeFinished {
+                    result: Arc::new(result.clone()),
+                    index: self.started,
+                    total: self.nodes.len(),
+                });
+            }
+            self.end(step, result);
+        }
+        any
+    }
+
     fn take(&mut self, message: Message, free: &mut Vec<usize>) {
         match message {
+            Message::BatchEnded {
+                worker,
+                step,
+                ended,
+            } => {
+                free.push(worker);
+                self.running -= 1;
+                let moved = ended.moved;
+                let failed = !ended.failed.is_empty();
+                if let Some(engine) = &mut self.engine {
+                    engine.ended(step, *ended);
+                    if moved && let Err(failure) = engine.refresh(self.master) {
+                        self.shared.send(Event::Diagnostic(Arc::new(*failure)));
+                        engine.give_up(step);
+                    }
+                    if self.stopping.is_some() {
+                        engine.give_up(step);
+                        if let Some(result) = engine.result_of(self.project, step) {
+                            self.end(step, result);
+                        }
+                    }
+                }
+                if failed && self.on_failure == OnFailure::Stop && self.stopping.is_none() {
+                    self.stop("skipped because of `--fail-fast`");
+                    self.shared.cancel_all();
+                }
+            }
             Message::Ended {
                 worker,
                 step,
@@ -360,13 +527,19 @@ impl Loop<'_> {
     fn end(&mut self, step: usize, result: NodeResult) {
         let failed = result.status.is_failure();
         self.ended[step] = true;
+        if let Some(engine) = &mut self.engine {
+            let id = self.nodes[step].unique_id.clone();
+            if !failed && !matches!(result.status, NodeStatus::NoOp | NodeStatus::Skipped) {
+                engine.note_test(self.project, id, &result);
+            }
+        }
         self.results.push(Arc::new(result));
         if !failed {
             for at in 0..self.readers[step].len() {
                 let reader = self.readers[step][at];
                 self.missing[reader] -= 1;
                 if self.missing[reader] == 0 && !self.ended[reader] {
-                    self.ready.push(Reverse(reader));
+                    self.admit(reader);
                 }
             }
             return;
@@ -399,7 +572,12 @@ impl Loop<'_> {
             self.skip(step, why.to_owned());
         }
         for step in 0..self.nodes.len() {
-            if !self.ended[step] && self.missing[step] > 0 {
+            let begun = self
+                .engine
+                .as_ref()
+                .is_some_and(|engine| engine.has_begun(step));
+            let waits = self.missing[step] > 0 || self.engine.as_ref().is_some_and(|engine| engine.has(step));
+            if !self.ended[step] && waits && !begun {
                 self.skip(step, why.to_owned());
             }
         }
@@ -407,6 +585,9 @@ impl Loop<'_> {
 
     fn skip(&mut self, step: usize, why: String) {
         self.ended[step] = true;
+        if let Some(engine) = &mut self.engine {
+            engine.give_up(step);
+        }
         self.started += 1;
         let result = Arc::new(skipped(&self.facts[step], why));
         self.results.push(Arc::clone(&result));
@@ -416,6 +597,48 @@ impl Loop<'_> {
             total: self.nodes.len(),
         });
     }
+}
+
+/// Builds some partitions, telling when they start and end.
+fn run_job(
+    desk: &publish::Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    facts: &Arc<NodeFacts>,
+    events: &Sender<Event>,
+) -> Ended {
+    let batch = Arc::new(BatchFacts {
+        node: Arc::clone(facts),
+        label: job.keys(),
+        index: job.done + 1,
+        total: job.done + job.left,
+    });
+    let _ = events.send(Event::BatchStarted {
+        batch: Arc::clone(&batch),
+    });
+    let build = AssertUnwindSafe(|| publish::build(desk, session, job));
+    let ended = catch_unwind(build).unwrap_or_else(|_| {
+        let failed = job.parts.iter().map(|part| {
+            let reason = "daygrain failed inside".to_owned();
+            (part.part.partition, Outcome::Failed, reason)
+        });
+        Ended {
+            failed: failed.collect(),
+            result: Some(broken(facts, session.thread())),
+            ..Ended::default()
+        }
+    });
+    if let Some(result) = &ended.result {
+        let mut result = result.clone();
+        if !ended.failed.is_empty() {
+            result.status = NodeStatus::Error;
+        }
+        let _ = events.send(Event::BatchFinished {
+            batch,
+            result: Arc::new(result),
+        });
+    }
+    ended
 }
 
 fn skipped(node: &Arc<NodeFacts>, why: String) -> NodeResult {
@@ -458,6 +681,7 @@ pub fn empty_result(node: &Arc<NodeFacts>, thread: &str) -> NodeResult {
         thread: thread.to_owned(),
         elapsed: Duration::ZERO,
         batch_results: None,
+        waiting: Vec::new(),
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Item {
     pub reads_clock: bool,
     /// How many partitions one statement may build, and why no more.
     pub together: Together,
+    /// Whether something tracks it, so that its rows are hashed.
+    pub hashed: bool,
 }
 
 /// How many partitions one statement may build.
@@ -705,6 +707,66 @@ impl Board {
             }
         }
         (batch, settled)
+    }
+
+    /// As [`Board::next_batch`], but all at once: nothing until everything that is left is ready.
+    pub fn whole_batch(&mut self, at: usize) -> (Option<Batch>, Vec<i32>) {
+        let Some(allowed) = self.scopes[at].allowed else {
+            return (None, Vec::new());
+        };
+        let todo: Vec<i32> = self.todo(at).filter(|part| allowed.contains(*part)).collect();
+        let others = |part: &i32| {
+            self.items[at].reads.iter().filter(|read| read.item != at).all(|read| {
+                let range = self.read_range(at, *part, *read);
+                self.buildable(read.item, &self.lanes[read.item], range) == 0
+            })
+        };
+        if !todo.iter().all(others) {
+            return (None, Vec::new());
+        }
+        let (mut parts, mut settled) = (Vec::new(), Vec::new());
+        for partition in todo {
+            match self.judge(at, partition) {
+                Status::Stale { why, .. } => parts.push(BatchPart {
+                    partition,
+                    why,
+                    inputs: self.digest(at, partition),
+                }),
+                other => {
+                    self.set_status(at, partition, other);
+                    settled.push(partition);
+                }
+            }
+        }
+        let batch = parts.first().zip(parts.last()).map(|(first, last)| Batch {
+            item: at,
+            range: PartitionRange::new(first.partition, last.partition),
+            parts: parts.clone(),
+        });
+        (batch, settled)
+    }
+
+    /// Tells whether an item has partitions that this command is to build.
+    pub fn has_work(&self, at: usize) -> bool {
+        let lane = &self.lanes[at];
+        self.buildable(at, lane, lane.range()) > 0
+    }
+
+    /// The partitions of an item that this command would build and that must wait, and for what.
+    pub fn waiting(&self, at: usize) -> Vec<(i32, Wait)> {
+        let Some(allowed) = self.scopes[at].allowed else {
+            return Vec::new();
+        };
+        let parts = self.lanes[at].range().intersect(allowed);
+        parts
+            .iter()
+            .filter_map(|part| match self.status(at, part) {
+                // What failed by itself is told as a failure.
+                Status::Waiting { wait: Wait::Failed(item, _), .. } if *item == at => None,
+                Status::Waiting { wait, .. } => Some((part, wait.clone())),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Records that a partition was published.

@@ -11,6 +11,7 @@ use crate::ledger::{RelationId, hash64};
 use crate::manifest::partitioning::{Partitioning, Read};
 use crate::manifest::{Manifest, Node, ResourceType, UniqueId};
 use crate::planner::board::{Item, ItemKind, ItemRead, Together};
+use crate::sql::separable::{DailyRelation, carried_field, separable};
 
 /// So many partitions one statement builds at the most, where nothing else bounds it.
 const MOST_TOGETHER: usize = 366;
@@ -118,7 +119,17 @@ pub fn follow(
             walk.add_source(id);
         }
     }
-    walk.followed
+    let mut followed = walk.followed;
+    let tracked: BTreeSet<usize> = followed
+        .items
+        .iter()
+        .flat_map(|item| item.reads.iter().filter(|read| read.tracked))
+        .map(|read| read.item)
+        .collect();
+    for at in tracked {
+        followed.items[at].hashed = true;
+    }
+    followed
 }
 
 /// What a view or an ephemeral model reads that stores something.
@@ -239,7 +250,7 @@ impl Walk<'_> {
         if !cuts.iter().all(alike) {
             return None;
         }
-        let field = prove::carried_field(self.dialect, sql, &daily, &fixed).ok()?;
+        let field = carried_field(self.dialect, sql, &as_daily(&daily), &as_texts(&fixed)).ok()?;
         Some(Partitioning {
             field,
             ..(**first).clone()
@@ -275,6 +286,7 @@ impl Walk<'_> {
             code: 0,
             reads_clock: false,
             together: Together::UpTo(1),
+            hashed: false,
         };
         let Some(symbolic) = self.symbolic.get(&node.unique_id) else {
             return self.push(item);
@@ -360,9 +372,10 @@ impl Walk<'_> {
         let Some(sql) = &symbolic.sql else {
             return one("its template asks the database".to_owned());
         };
-        match prove::separable(self.dialect, sql, &daily, &fixed, &own.field) {
+        let (daily, fixed) = (as_daily(&daily), as_texts(&fixed));
+        match separable(self.dialect, sql, &daily, &fixed, &own.field) {
             Ok(()) => Together::UpTo(MOST_TOGETHER),
-            Err(reason) => one(reason),
+            Err(entangled) => one(entangled.reason),
         }
     }
 
@@ -389,6 +402,7 @@ impl Walk<'_> {
             code: 0,
             reads_clock: false,
             together: Together::UpTo(1),
+            hashed: false,
         });
     }
 }
@@ -398,26 +412,13 @@ fn name_of(id: &UniqueId) -> &str {
     text.splitn(3, '.').nth(2).unwrap_or(text)
 }
 
-/// The proof that partitions can be built together; see [`crate::sql`].
-mod prove {
-    use crate::dialect::Dialect;
+fn as_daily(pairs: &[(String, String)]) -> Vec<DailyRelation<'_>> {
+    let pairs = pairs.iter();
+    pairs
+        .map(|(name, field)| DailyRelation { name, field })
+        .collect()
+}
 
-    pub fn separable(
-        _: &Dialect,
-        _: &str,
-        _: &[(String, String)],
-        _: &[String],
-        _: &str,
-    ) -> Result<(), String> {
-        Err("not proved".to_owned())
-    }
-
-    pub fn carried_field(
-        _: &Dialect,
-        _: &str,
-        _: &[(String, String)],
-        _: &[String],
-    ) -> Result<String, String> {
-        Err("not proved".to_owned())
-    }
+fn as_texts(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
 }

@@ -56,8 +56,12 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
         &parsed,
         &shared,
         &selected,
-        Work::Compile,
-        args.work.threads,
+        work::WorkOrder {
+            work: Work::Compile,
+            threads: args.work.threads,
+            ask: work::clock(invocation, &parsed, &args.clock)?,
+            lock_timeout: std::time::Duration::ZERO,
+        },
     )?;
     if !args.select.select.is_empty() {
         for result in &results {

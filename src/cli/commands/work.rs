@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
-use super::super::args::{BuildArgs, RunArgs, SeedArgs, SelectArgs, TestArgs, TypeArgs, WorkArgs};
+use super::super::args::{BuildArgs, ClockArgs, PartitionArgs, RunArgs, SeedArgs, SelectArgs, TestArgs, TypeArgs, WorkArgs};
 use super::super::interrupt;
 use super::super::pipeline::{self, Parsed, TemplateFlags};
 use super::{CommandResult, Invocation, Outcome};
-use crate::diagnostic::Diagnostic;
+use crate::calendar::{self, Granularity};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::event::{Event, NodeResult, NodeStatus};
+use crate::executor::look::Ask;
 use crate::executor::run::{self, OnFailure, RunOptions};
 use crate::executor::session::SessionShared;
 use crate::manifest::{ResourceType, UniqueId};
@@ -23,6 +26,7 @@ struct Job {
     threads: Option<usize>,
     flags: TemplateFlags,
     show: bool,
+    partitions: PartitionArgs,
 }
 
 impl Job {
@@ -34,6 +38,7 @@ impl Job {
             threads: threads.threads,
             flags: TemplateFlags::default(),
             show: false,
+            partitions: PartitionArgs::default(),
         }
     }
 
@@ -58,6 +63,7 @@ pub fn build(invocation: &Invocation, args: BuildArgs) -> CommandResult {
         .storing(invocation, args.store.store_failures);
     job.types = args.types;
     job.flags.event_time = invocation.settings.event_time(&args.event_time)?;
+    job.partitions = args.partitions;
     carry_out(invocation, job)
 }
 
@@ -69,6 +75,7 @@ pub fn run(invocation: &Invocation, args: RunArgs) -> CommandResult {
     let mut job = Job::new(Work::Run, args.select, &args.work)
         .refreshing(invocation, args.refresh.full_refresh);
     job.flags.event_time = invocation.settings.event_time(&args.event_time)?;
+    job.partitions = args.partitions;
     carry_out(invocation, job)
 }
 
@@ -117,7 +124,9 @@ fn carry_out(invocation: &Invocation, job: Job) -> CommandResult {
     if job.show {
         show_seeds(invocation, &parsed, &results)?;
     }
-    let failed = cancelled || results.iter().any(|result| result.status.is_failure());
+    let waiting = !job.partitions.allow_waiting
+        && results.iter().any(|result| !result.waiting.is_empty());
+    let failed = cancelled || waiting || results.iter().any(|result| result.status.is_failure());
     if !failed && matches!(job.work, Work::Build | Work::Run) {
         hint(invocation, &results);
     }
@@ -143,9 +152,119 @@ fn run_selected(
         parsed,
         &shared,
         &selected,
-        job.work,
-        job.threads,
+        WorkOrder {
+            work: job.work,
+            threads: job.threads,
+            ask: ask(invocation, parsed, &job.partitions, job.flags)?,
+            lock_timeout: Duration::from_secs(job.partitions.lock_timeout),
+        },
     )
+}
+
+/// How a plan is carried out, as the command line says it.
+pub struct WorkOrder {
+    /// What is done with each node.
+    pub work: Work,
+    /// `--threads`.
+    pub threads: Option<usize>,
+    /// Which partitions are built.
+    pub ask: Ask,
+    /// `--lock-timeout`.
+    pub lock_timeout: Duration,
+}
+
+/// Which partitions the command line asks for.
+///
+/// # Errors
+/// What is no time and no partition.
+pub fn ask(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    args: &PartitionArgs,
+    flags: TemplateFlags,
+) -> Result<Ask, Vec<Diagnostic>> {
+    let mut ask = clock(invocation, parsed, &args.clock)?;
+    let mut wrong = Vec::new();
+    let (start, end) = match &args.partition_date {
+        Some(one) => (Some(one), Some(one)),
+        None => (args.range.start.as_ref(), args.range.end.as_ref()),
+    };
+    let mut bounds = |text: Option<&String>| {
+        let text = text?;
+        let read = partition_bounds(text);
+        if read.is_none() {
+            let message = format!("`{text}` is no partition");
+            wrong.push(
+                Diagnostic::error(Code::Usage, message)
+                    .help("write a date such as 2026-11-05, an hour 2026-11-05T13, or 2026-11"),
+            );
+        }
+        read
+    };
+    ask.start = bounds(start).map(|(start, _)| start);
+    ask.end = bounds(end).map(|(_, end)| end);
+    ask.forced = flags.full_refresh == Some(true);
+    ask.open = args.include_open;
+    if let (Some(start), Some(end)) = (ask.start, ask.end)
+        && start >= end
+    {
+        wrong.push(Diagnostic::error(Code::Usage, "`--end` lies before `--start`"));
+    }
+    match wrong.is_empty() {
+        true => Ok(ask),
+        false => Err(wrong),
+    }
+}
+
+/// The run's clock.
+///
+/// # Errors
+/// What is no time.
+pub fn clock(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    args: &ClockArgs,
+) -> Result<Ask, Vec<Diagnostic>> {
+    let said = args.as_of.as_ref().or_else(|| {
+        let set = invocation.settings.environment.get("DAYGRAIN_AS_OF");
+        set.filter(|text| !text.is_empty())
+    });
+    let as_of = match said {
+        None => parsed.project.facts.run_started_at.timestamp(),
+        Some(text) => moment(text).ok_or_else(|| {
+            let message = format!("`--as-of` must be a time, found `{text}`");
+            let help = "write it as 2026-11-15 or 2026-11-15T02:00:00; without a zone it is UTC's";
+            vec![Diagnostic::error(Code::Usage, message).help(help)]
+        })?,
+    };
+    Ok(Ask {
+        as_of,
+        ..Ask::default()
+    })
+}
+
+fn moment(text: &str) -> Option<jiff::Timestamp> {
+    if let Ok(instant) = text.parse() {
+        return Some(instant);
+    }
+    let civil = calendar::parse_moment(text)?;
+    let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(zoned.timestamp())
+}
+
+/// The first moment of a partition and that of the next, by the length of its key.
+fn partition_bounds(text: &str) -> Option<(jiff::civil::DateTime, jiff::civil::DateTime)> {
+    let granularity = match text.len() {
+        4 => Granularity::Year,
+        7 => Granularity::Month,
+        10 => Granularity::Day,
+        _ => Granularity::Hour,
+    };
+    let partition = granularity.parse_key(text)?;
+    Some((
+        granularity.civil_start(partition),
+        granularity.civil_start(partition + 1),
+    ))
 }
 
 /// Plans and runs what is selected, and writes the artifacts; the flag tells of an interrupt.
@@ -157,11 +276,11 @@ pub fn carry_out_plan(
     parsed: &Parsed,
     shared: &Arc<SessionShared>,
     selected: &BTreeSet<UniqueId>,
-    work: Work,
-    threads: Option<usize>,
+    order: WorkOrder,
 ) -> Result<(Vec<Arc<NodeResult>>, bool), Vec<Diagnostic>> {
     let settings = &invocation.settings;
-    let threads = settings.threads(threads);
+    let work = order.work;
+    let threads = settings.threads(order.threads);
     let plan = plan(&parsed.project.manifest, &parsed.graph, selected, work);
     let (outbox, inbox) = channel();
     let watch = interrupt::watch(outbox.clone(), Arc::clone(shared));
@@ -173,10 +292,18 @@ pub fn carry_out_plan(
         } else {
             OnFailure::GoOn
         },
+        ask: order.ask,
+        lock_timeout: order.lock_timeout,
     };
     let started = std::time::Instant::now();
-    let results = run::run(&parsed.project, shared, &plan, options, (outbox, inbox))
-        .map_err(|diagnostic| vec![*diagnostic])?;
+    let results = run::run(
+        &parsed.project,
+        &parsed.graph,
+        shared,
+        &plan,
+        options,
+        (outbox, inbox),
+    )?;
     pipeline::write_run_results(invocation, parsed, &results, started.elapsed())?;
     pipeline::write_compiled_manifest(invocation, parsed, &results)?;
     Ok((results, watch.was_interrupted()))

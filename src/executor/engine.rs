@@ -1,0 +1,637 @@
+//! The engine in the run loop: which partitions can be built now, and what came of them.
+//!
+//! The loop's one thread owns it. A step of the plan that is a relation of the engine's runs batch by
+//! batch; it has ended when none of its partitions is left to do.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Project;
+use super::event::{NodeFacts, NodeResult, NodeStatus};
+use super::fingerprint;
+use super::look::Sight;
+use super::publish::{Desk, Ended, Job, JobRead, Part};
+use super::run::empty_result;
+use super::session::Session;
+use crate::calendar::PartitionRange;
+use crate::graph::{Graph, Walk};
+use crate::jinja::Warehouse;
+use crate::jinja::port::{Fetch, Transaction};
+use crate::ledger::{self, Input, Outcome, RecordState, TestRow};
+use crate::manifest::{Node, ResourceType, UniqueId};
+use crate::microbatch::{Batch as Bounds, BatchResults};
+use crate::planner::board::{Batch, ItemKind, Wait};
+use crate::planner::items::is_passed_through;
+use crate::planner::{Plan, Work};
+use crate::relation::{Relation, RelationKind};
+
+/// The engine's state in a run.
+pub struct Engine {
+    /// What is stale.
+    pub sight: Sight,
+    /// What all jobs share.
+    pub desk: Arc<Desk>,
+    /// The step of an item, and the item of a step.
+    step_of: HashMap<usize, usize>,
+    item_of: HashMap<usize, usize>,
+    /// The test steps that judge an item before it is published.
+    audits: BTreeMap<usize, Vec<usize>>,
+    audit_of: HashMap<usize, usize>,
+    readers: Vec<Vec<usize>>,
+    eligible: BTreeSet<usize>,
+    dirty: BTreeSet<usize>,
+    running: HashSet<usize>,
+    compared: HashSet<usize>,
+    reshape: HashSet<usize>,
+    progress: HashMap<usize, Progress>,
+    judged: HashMap<UniqueId, NodeResult>,
+    ended_tests: Vec<TestRow>,
+    newest_build: i64,
+    steps: Vec<UniqueId>,
+    work: Work,
+}
+
+/// What came of an item's partitions so far.
+#[derive(Default)]
+struct Progress {
+    published: Vec<i32>,
+    failed: Vec<(i32, Outcome, String)>,
+    result: Option<NodeResult>,
+    rows: u64,
+    elapsed: Duration,
+    started: bool,
+}
+
+impl Engine {
+    /// Finds what of a plan is the engine's; `None` where nothing is.
+    pub fn new(
+        project: &Arc<Project>,
+        graph: &Graph,
+        plan: &Plan,
+        work: Work,
+        sight: Sight,
+        lock_timeout: Duration,
+    ) -> Engine {
+        let desk = Arc::new(Desk {
+            project: Arc::clone(project),
+            ledger: sight.ledger.clone(),
+            facts: sight.facts.clone(),
+            hash: sight.hash.clone(),
+            shared: !project.facts.dialect.profile.embedded,
+            lock_timeout,
+        });
+        let board = &sight.board;
+        let (mut step_of, mut item_of) = (HashMap::new(), HashMap::new());
+        for (at, step) in plan.steps.iter().enumerate() {
+            if let Some(item) = board.find(&step.node)
+                && matches!(board.items[item].kind, ItemKind::Managed | ItemKind::Rebuilt)
+            {
+                step_of.insert(item, at);
+                item_of.insert(at, item);
+            }
+        }
+        let mut readers = vec![Vec::new(); board.items.len()];
+        for (at, item) in board.items.iter().enumerate() {
+            for read in &item.reads {
+                readers[read.item].push(at);
+            }
+        }
+        let mut engine = Engine {
+            newest_build: sight.newest_build,
+            sight,
+            desk,
+            step_of,
+            item_of,
+            audits: BTreeMap::new(),
+            audit_of: HashMap::new(),
+            readers,
+            eligible: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            running: HashSet::new(),
+            compared: HashSet::new(),
+            reshape: HashSet::new(),
+            progress: HashMap::new(),
+            judged: HashMap::new(),
+            ended_tests: Vec::new(),
+            steps: plan.steps.iter().map(|step| step.node.clone()).collect(),
+            work,
+        };
+        if work == Work::Build {
+            engine.find_audits(project, graph, plan);
+        }
+        engine
+    }
+
+    /// A test that reads a model and its ancestors alone judges the model before it is published.
+    fn find_audits(&mut self, project: &Project, graph: &Graph, plan: &Plan) {
+        for (at, step) in plan.steps.iter().enumerate() {
+            let node = &project.manifest.nodes[&step.node];
+            if node.resource_type != ResourceType::Test {
+                continue;
+            }
+            let judged = node.depends_on.iter().find(|id| {
+                let Some(index) = graph.index(id) else {
+                    return false;
+                };
+                let above = graph.reach([index], Walk::Ancestors, None);
+                let mut others = node.depends_on.iter().filter(|other| other != id);
+                others.all(|other| graph.index(other).is_some_and(|other| above.contains(&other)))
+            });
+            let item = judged
+                .filter(|id| {
+                    let judged = project.manifest.nodes.get(*id);
+                    judged.is_some_and(|judged| !is_passed_through(judged))
+                })
+                .and_then(|id| self.sight.board.find(id))
+                .filter(|item| self.step_of.contains_key(item));
+            if let Some(item) = item {
+                self.audits.entry(item).or_default().push(at);
+                self.audit_of.insert(at, item);
+            }
+        }
+    }
+
+    /// Tells whether a step need not wait for another: partitions decide about that.
+    pub fn waits_by_partition(&self, step: usize, before: usize) -> bool {
+        let board = &self.sight.board;
+        let Some(&item) = self.item_of.get(&step) else {
+            return false;
+        };
+        if board.items[item].kind != ItemKind::Managed {
+            return false;
+        }
+        if let Some(&parent) = self.item_of.get(&before) {
+            return board.items[parent].kind == ItemKind::Managed
+                && board.items[item].reads.iter().any(|read| read.item == parent);
+        }
+        // A test that judges what is about to be published holds back what reads it by itself; where
+        // nothing is published, it runs like any other.
+        self.audit_of
+            .get(&before)
+            .is_some_and(|judged| *judged != item && board.todo(*judged).next().is_some())
+    }
+
+    /// Tells whether a step is a relation of the engine's.
+    pub fn has(&self, step: usize) -> bool {
+        self.item_of.contains_key(&step)
+    }
+
+    /// Says that nothing but partitions holds a step back any more.
+    pub fn admit(&mut self, step: usize) {
+        if let Some(&item) = self.item_of.get(&step) {
+            self.eligible.insert(item);
+            self.dirty.insert(item);
+        }
+    }
+
+    /// The next job, with its step, if there is one that can be built now.
+    pub fn next(&mut self, project: &Arc<Project>, session: &Session) -> Option<(usize, Job)> {
+        while let Some(&item) = self.dirty.iter().find(|item| !self.running.contains(item)) {
+            self.notice_foreign(project, session, item);
+            let (batch, settled) = self.next_batch(item);
+            for _ in settled {
+                self.touch(item);
+            }
+            let Some(batch) = batch else {
+                self.dirty.remove(&item);
+                continue;
+            };
+            self.running.insert(item);
+            let step = self.step_of[&item];
+            let job = self.job(project, session, &batch);
+            self.progress.entry(item).or_default().started = true;
+            return Some((step, job));
+        }
+        None
+    }
+
+    /// A table that the ledger knows nothing of is somebody else's, or was cut otherwise: it is
+    /// replaced as a whole.
+    fn notice_foreign(&mut self, project: &Project, session: &Session, item: usize) {
+        let board = &self.sight.board;
+        let followed = &board.items[item];
+        if followed.cut.is_none() || self.compared.contains(&item) {
+            return;
+        }
+        let node = &project.manifest.nodes[&followed.id];
+        let nothing_known = board.histories[item].records().next().is_none();
+        let found = existing(session, &node.relation);
+        let is_table = found.as_ref().is_some_and(|found| {
+            found.kind.is_none_or(|kind| kind == RelationKind::Table)
+        });
+        if found.is_some() && (nothing_known || !is_table) {
+            self.reshape.insert(item);
+        }
+    }
+
+    fn next_batch(&mut self, item: usize) -> (Option<Batch>, Vec<i32>) {
+        let board = &mut self.sight.board;
+        if self.reshape.contains(&item) {
+            return board.whole_batch(item);
+        }
+        board.next_batch(item)
+    }
+
+    /// What reads an item may be ready now.
+    fn touch(&mut self, item: usize) {
+        let readers = self.readers[item].iter();
+        self.dirty
+            .extend(readers.filter(|reader| self.eligible.contains(reader)));
+    }
+
+    /// Steps of which nothing is left to do, with their results.
+    pub fn take_ended(&mut self, project: &Project) -> Vec<(usize, NodeResult)> {
+        let board = &self.sight.board;
+        let done: Vec<usize> = self
+            .eligible
+            .iter()
+            .copied()
+            .filter(|item| !self.running.contains(item) && !board.has_work(*item))
+            .collect();
+        done.into_iter()
+            .map(|item| {
+                self.eligible.remove(&item);
+                self.dirty.remove(&item);
+                (self.step_of[&item], self.result(project, item))
+            })
+            .collect()
+    }
+
+    /// Takes what came of a job.
+    pub fn ended(&mut self, step: usize, ended: Ended) {
+        let Some(&item) = self.item_of.get(&step) else {
+            return;
+        };
+        self.running.remove(&item);
+        if self.eligible.contains(&item) {
+            self.dirty.insert(item);
+        }
+        if ended.reshape {
+            self.reshape.insert(item);
+        }
+        if !ended.published.is_empty() {
+            self.compared.insert(item);
+            self.reshape.remove(&item);
+        }
+        self.judged.extend(ended.audits);
+        for (partition, record) in &ended.published {
+            self.sight.board.published(item, *partition, *record);
+        }
+        for (partition, _, _) in &ended.failed {
+            self.sight.board.failed(item, *partition);
+        }
+        let progress = self.progress.entry(item).or_default();
+        let parts = ended.published.iter().map(|(partition, _)| *partition);
+        progress.published.extend(parts);
+        progress.failed.extend(ended.failed);
+        progress.rows += ended.rows;
+        if let Some(result) = ended.result {
+            progress.elapsed += result.elapsed;
+            let failed_before = progress
+                .result
+                .as_ref()
+                .and_then(|known| known.diagnostic.clone());
+            let mut result = result;
+            if failed_before.is_some() {
+                result.diagnostic = failed_before;
+                result.message = progress.result.take().and_then(|known| known.message);
+            }
+            progress.result = Some(result);
+        }
+        self.touch(item);
+    }
+
+    /// Gives up what is left of a step.
+    pub fn give_up(&mut self, step: usize) {
+        let Some(&item) = self.item_of.get(&step) else {
+            return;
+        };
+        self.eligible.remove(&item);
+        self.dirty.remove(&item);
+        let board = &mut self.sight.board;
+        let left: Vec<i32> = board.todo(item).collect();
+        for partition in left {
+            board.failed(item, partition);
+        }
+        self.touch(item);
+    }
+
+    /// Tells whether something of a step was published or tried.
+    pub fn has_begun(&self, step: usize) -> bool {
+        let item = self.item_of.get(&step);
+        item.and_then(|item| self.progress.get(item))
+            .is_some_and(|progress| progress.started)
+    }
+
+    /// The result of a step that was stopped in the middle.
+    pub fn result_of(&mut self, project: &Project, step: usize) -> Option<NodeResult> {
+        let item = *self.item_of.get(&step)?;
+        Some(self.result(project, item))
+    }
+
+    /// The model's result, as run_results shows it.
+    fn result(&mut self, project: &Project, item: usize) -> NodeResult {
+        let board = &self.sight.board;
+        let node = &project.manifest.nodes[&board.items[item].id];
+        let facts = Arc::new(NodeFacts::new(node, project.facts.dialect));
+        let progress = self.progress.remove(&item).unwrap_or_default();
+        let waiting = board.waiting(item);
+        let mut result = progress
+            .result
+            .unwrap_or_else(|| empty_result(&facts, "MainThread"));
+        result.elapsed = progress.elapsed;
+        result.waiting = waiting.iter().map(|(part, wait)| self.told(item, *part, wait)).collect();
+        let (built, failed) = (progress.published.len(), progress.failed.len());
+        let unit = match &board.items[item].cut {
+            Some(cut) => format!("{}s", cut.calendar.granularity),
+            None => "relation".to_owned(),
+        };
+        let refused = progress
+            .failed
+            .iter()
+            .find(|(_, outcome, _)| *outcome == Outcome::Refused);
+        result.status = match (built, failed, waiting.len()) {
+            (0, 0, 0) => NodeStatus::NoOp,
+            (0, 0, _) => NodeStatus::Skipped,
+            (_, 0, _) => NodeStatus::Success,
+            (0, _, _) => NodeStatus::Error,
+            _ => NodeStatus::PartialSuccess,
+        };
+        match result.status {
+            NodeStatus::NoOp => result.message = Some("fresh".to_owned()),
+            NodeStatus::Skipped => result.message = result.waiting.first().cloned(),
+            NodeStatus::Success if board.items[item].cut.is_some() => {
+                result.message = Some(format!("{built} {unit}, {} rows", progress.rows));
+            }
+            _ => {}
+        }
+        if let Some((partition, _, reason)) = refused
+            && result.diagnostic.is_none()
+        {
+            let key = board.key(item, *partition);
+            result.message = Some(format!("{key} of `{}` was refused: {reason}", node.name));
+        }
+        if let Some(cut) = &board.items[item].cut
+            && built + failed > 0
+        {
+            let bounds = |part: i32| Bounds {
+                start: cut.calendar.granularity.civil_start(part),
+                end: cut.calendar.granularity.civil_start(part.saturating_add(1)),
+            };
+            result.batch_results = Some(BatchResults {
+                successful: progress.published.iter().map(|part| bounds(*part)).collect(),
+                failed: progress.failed.iter().map(|(part, _, _)| bounds(*part)).collect(),
+            });
+        }
+        result
+    }
+
+    fn told(&self, item: usize, partition: i32, wait: &Wait) -> String {
+        let board = &self.sight.board;
+        let key = board.key(item, partition);
+        let (at, part, why) = match wait {
+            Wait::Missing(at, part) => (*at, *part, "which is not there"),
+            Wait::Failed(at, part) => (*at, *part, "which failed"),
+        };
+        format!("{key} waits for {} of `{}`, {why}", board.key(at, part), board.items[at].name)
+    }
+
+    /// Puts together all that a worker needs.
+    fn job(&self, project: &Arc<Project>, session: &Session, batch: &Batch) -> Job {
+        let board = &self.sight.board;
+        let item = &board.items[batch.item];
+        let node = &project.manifest.nodes[&item.id];
+        let history = &board.histories[batch.item];
+        let parts = batch
+            .parts
+            .iter()
+            .map(|part| Part {
+                part: part.clone(),
+                before: history.record(part.partition).copied(),
+                inputs: inputs(board, batch.item, part.partition),
+            })
+            .collect();
+        let reads = node
+            .upkeep
+            .reads
+            .iter()
+            .filter_map(|read| {
+                let cut = self.sight.followed.cut(&project.manifest, &read.upstream)?;
+                let files = board
+                    .find(&read.upstream)
+                    .and_then(|at| self.sight.files.get(&at).cloned());
+                Some(JobRead {
+                    upstream: read.upstream.clone(),
+                    mapping: read.mapping,
+                    cut,
+                    files,
+                })
+            })
+            .collect();
+        let audits = self.audits.get(&batch.item).into_iter().flatten();
+        let existing = existing(session, &node.relation);
+        let reshape = self.reshape.contains(&batch.item);
+        let wanted: BTreeSet<i32> = batch.parts.iter().map(|part| part.partition).collect();
+        let left_over = history
+            .records()
+            .filter(|(part, record)| {
+                reshape
+                    && !wanted.contains(part)
+                    && !matches!(record.state, RecordState::Expired | RecordState::Lost)
+            })
+            .map(|(part, _)| part)
+            .collect();
+        Job {
+            node: Arc::clone(node),
+            relation: item.relation,
+            names: (
+                item.physical.clone(),
+                item.cut.as_ref().map_or_else(String::new, |cut| cut.shape()),
+            ),
+            code: item.code,
+            cut: item.cut.clone(),
+            parts,
+            reads,
+            parents: item
+                .reads
+                .iter()
+                .map(|read| board.items[read.item].relation)
+                .collect(),
+            newest_build: self.newest_build,
+            newest_closed: item
+                .cut
+                .as_ref()
+                .map_or(0, |cut| cut.calendar.newest_closed(board.as_of)),
+            audits: audits
+                .map(|step| self.test_node(project, *step))
+                .collect(),
+            hashed: item.hashed,
+            exists: existing.is_some(),
+            compared: self.compared.contains(&batch.item),
+            reshape,
+            left_over,
+            existing: existing.clone(),
+            most: item.together.most(),
+            done: self
+                .progress
+                .get(&batch.item)
+                .map_or(0, |progress| progress.published.len() + progress.failed.len()),
+            left: board.open(batch.item),
+            reads_sources: item.reads.iter().any(|read| {
+                matches!(
+                    board.items[read.item].kind,
+                    ItemKind::Seen | ItemKind::Unversioned
+                )
+            }),
+        }
+    }
+
+    fn test_node(&self, project: &Project, step: usize) -> Arc<Node> {
+        Arc::clone(&project.manifest.nodes[&self.steps[step]])
+    }
+
+    /// A test's result where it needs not run: it judged what was published, or it passed before on
+    /// what is there now.
+    pub fn settled_test(&mut self, project: &Project, step: usize) -> Option<NodeResult> {
+        let id = self.steps.get(step)?;
+        if let Some(result) = self.judged.remove(id) {
+            let judged = self.audit_of.get(&step);
+            let failed = judged.is_some_and(|item| !self.sight.board.waiting(*item).is_empty());
+            if !result.status.is_failure() && !failed {
+                self.note_test(project, id.clone(), &result);
+            }
+            return Some(result);
+        }
+        if self.work != Work::Build {
+            return None;
+        }
+        let node = &project.manifest.nodes[id];
+        let (code, inputs) = self.test_state(project, node)?;
+        let known = self.sight.tests.get(id.as_str())?;
+        if !known.passed || known.code != code || known.inputs != inputs {
+            return None;
+        }
+        let facts = Arc::new(NodeFacts::new(node, project.facts.dialect));
+        Some(NodeResult {
+            status: NodeStatus::NoOp,
+            message: Some("passed before on the same rows".to_owned()),
+            ..empty_result(&facts, "MainThread")
+        })
+    }
+
+    /// Remembers how a test ended.
+    pub fn note_test(&mut self, project: &Project, id: UniqueId, result: &NodeResult) {
+        let node = &project.manifest.nodes[&id];
+        if node.resource_type != ResourceType::Test {
+            return;
+        }
+        if let Some((code, inputs)) = self.test_state(project, node) {
+            self.ended_tests.push(TestRow {
+                test: id.to_string(),
+                code,
+                inputs,
+                passed: matches!(result.status, NodeStatus::Pass | NodeStatus::Warn),
+            });
+        }
+    }
+
+    /// The fingerprint of a test and the digest of what it reads; `None` where something that it reads
+    /// has no versions.
+    fn test_state(&self, project: &Project, test: &Node) -> Option<(i64, i64)> {
+        let board = &self.sight.board;
+        let mut texts = Vec::new();
+        let mut stored: BTreeSet<usize> = BTreeSet::new();
+        let mut queue: Vec<&UniqueId> = test.depends_on.iter().collect();
+        while let Some(id) = queue.pop() {
+            let node = project.manifest.nodes.get(id);
+            match (node, board.find(id)) {
+                (Some(node), at) if is_passed_through(node) => {
+                    let code = at.map(|at| board.items[at].code);
+                    let code = code.or(self.sight.symbolic.get(id).map(|known| known.code))?;
+                    texts.push(code.to_string());
+                    queue.extend(&node.depends_on);
+                }
+                (_, Some(at)) if matches!(board.items[at].kind, ItemKind::Managed | ItemKind::Seen) => {
+                    stored.insert(at);
+                }
+                _ => return None,
+            }
+        }
+        for at in stored {
+            let everything = PartitionRange::new(i32::MIN, i32::MAX);
+            let (sum, count) = board.histories[at].digest(everything);
+            texts.push(format!("{} {sum} {count}", board.items[at].relation.0));
+        }
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let code = fingerprint::of_test(project, test);
+        Some((code, ledger::hash64(&texts)))
+    }
+
+    /// Writes down how tests ended.
+    pub fn record_tests(&mut self, session: &Session) -> Result<(), Box<crate::diagnostic::Diagnostic>> {
+        let rows = std::mem::take(&mut self.ended_tests);
+        for chunk in rows.chunks(500) {
+            if let Some(sql) = self.desk.ledger.add_tests(chunk, &self.desk.facts) {
+                session.begin()?;
+                session.query(&sql, Transaction::AsIs, Fetch::Nothing)?;
+                session.commit()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads again what other runs have published meanwhile.
+    pub fn refresh(&mut self, session: &Session) -> Result<(), Box<crate::diagnostic::Diagnostic>> {
+        let board = &mut self.sight.board;
+        let relations: Vec<_> = board.items.iter().map(|item| item.relation).collect();
+        let sql = self.desk.ledger.read_records(&relations);
+        let outcome = session.query(&sql, Transaction::AsIs, Fetch::Rows)?;
+        let places: HashMap<_, _> = relations.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+        for (relation, partition, record) in ledger::records(&outcome.table) {
+            let Some(&at) = places.get(&relation) else {
+                continue;
+            };
+            self.newest_build = self.newest_build.max(record.build);
+            let known = board.histories[at].record(partition);
+            if known.is_none_or(|known| known.build < record.build) {
+                board.histories[at].set(partition, record);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a partition would be built from now, for the ledger.
+fn inputs(board: &crate::planner::board::Board, at: usize, partition: i32) -> Vec<Input> {
+    let reads = board.items[at].reads.iter().filter(|read| read.tracked);
+    reads
+        .filter(|read| board.items[read.item].kind != ItemKind::Unversioned)
+        .map(|read| {
+            let range = board.read_range(at, partition, *read);
+            let history = &board.histories[read.item];
+            let (digest, parts) = history.digest(range);
+            Input {
+                build: 0,
+                upstream: board.items[read.item].relation,
+                first: range.first,
+                last: range.last,
+                parts: i64::try_from(parts).unwrap_or(i64::MAX),
+                newest: history.newest(range),
+                digest: digest as i64,
+            }
+        })
+        .collect()
+}
+
+/// The relation of a name that is there, whatever it is.
+pub fn existing(session: &Session, relation: &Relation) -> Option<Relation> {
+    let mut schema = relation.clone();
+    schema.identifier = None;
+    schema.kind = None;
+    let name = relation.identifier.as_deref().unwrap_or_default();
+    session
+        .cached_relations_named(&schema, name)?
+        .into_iter()
+        .next()
+}
