@@ -122,6 +122,14 @@ impl Relation {
         text
     }
 
+    /// The same relation, known to be of a kind.
+    pub fn of_kind(&self, kind: RelationKind) -> Relation {
+        Relation {
+            kind: Some(kind),
+            ..self.clone()
+        }
+    }
+
     /// Writes it for SQL, such as `"dev"."main"."orders"`.
     ///
     /// An ephemeral model is written as the name of its common table expression.

@@ -22,15 +22,15 @@ use super::{locate, stage};
 use crate::calendar::{Mapping, PartitionRange};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::jinja::context::{self, relation_value};
-use crate::jinja::language::list;
-use crate::jinja::port::{Fetch, QueryOutcome, Transaction};
+use crate::jinja::language::{Scope, list};
+use crate::jinja::port::{CacheChange, Fetch, QueryOutcome, Transaction};
 use crate::jinja::{Value, Warehouse};
 use crate::ledger::{self, Build, Input, Ledger, Outcome, Record, RecordState, RelationId, RunFacts, TestRow};
-use crate::manifest::partitioning::{ContentHash, Partitioning};
+use crate::manifest::partitioning::{ContentHash, OnCodeChange, Partitioning};
 use crate::manifest::{Node, ResourceType, UniqueId};
 use crate::planner::Work;
 use crate::planner::board::{ALL, BatchPart};
-use crate::relation::Relation;
+use crate::relation::{Relation, RelationKind};
 use crate::table::{Datum, Table};
 
 /// What all jobs of a run share.
@@ -281,6 +281,7 @@ fn attempt(
 ) -> Result<(), Trouble> {
     let fence = lease(desk, session, job)?;
     let published = match &job.cut {
+        Some(cut) if job.reshape => publish_reshaped(desk, session, job, cut, fence, result),
         Some(cut) => publish_partitions(desk, session, job, cut, fence, result),
         None => publish_whole(desk, session, job, fence, result),
     };
@@ -303,6 +304,10 @@ fn attempt(
     ended.rows += published.rows;
     Ok(())
 }
+
+/// The rows of each partition, and a text that differs where their content does; empty where nothing
+/// was hashed.
+pub type Content = BTreeMap<i32, (i64, String)>;
 
 /// What was committed.
 struct Published {
@@ -348,7 +353,7 @@ fn lease(desk: &Desk, session: &Session, job: &Job) -> Result<Option<i64>, Troub
 }
 
 /// Runs a macro that gives one statement.
-fn text(desk: &Desk, scope: &crate::jinja::language::Scope, name: &str, args: &[Value]) -> Result<String, Box<Diagnostic>> {
+fn text(desk: &Desk, scope: &Scope, name: &str, args: &[Value]) -> Result<String, Box<Diagnostic>> {
     let text = desk.project.engine.call(name, args, &[], scope)?;
     Ok(text.as_str().map(str::trim).unwrap_or_default().to_owned())
 }
@@ -362,14 +367,23 @@ fn fetch(session: &Session, sql: &str) -> Result<Table, Box<Diagnostic>> {
     Ok(outcome.table)
 }
 
+/// Where a cumulative model finds its own earlier partitions.
+#[derive(Clone, Copy)]
+enum Own<'a> {
+    /// In a table.
+    Table(&'a Relation),
+    /// Nowhere: there is no table yet.
+    Missing,
+}
+
 /// The reads of a batch: what the files of sources hold is loaded into tables of the session.
 fn narrowing(
     desk: &Desk,
     session: &Arc<Session>,
     job: &Job,
     range: PartitionRange,
+    own: Own<'_>,
 ) -> Result<Narrowing, Box<Diagnostic>> {
-    let dialect = desk.project.facts.dialect;
     let mut reads = BTreeMap::new();
     for read in &job.reads {
         let wanted = match &job.cut {
@@ -379,8 +393,15 @@ fn narrowing(
         let is_self = read.upstream == job.node.unique_id;
         let narrowed = if let Some(files) = &read.files {
             Narrowed::Staged(stage::load(&desk.project, session, &job.node, files, wanted)?)
-        } else if is_self && !job.exists {
-            Narrowed::Nothing(nothing(&job.node)?)
+        } else if is_self {
+            match own {
+                Own::Missing => Narrowed::Query(nothing(&job.node)?),
+                Own::Table(table) => {
+                    let predicate = read.cut.predicate(&read.cut.field, wanted);
+                    let name = table.render(desk.project.facts.dialect);
+                    Narrowed::Query(format!("select * from {name}\nwhere {predicate}"))
+                }
+            }
         } else if read.mapping == Mapping::All || job.cut.is_none() {
             continue;
         } else {
@@ -389,7 +410,6 @@ fn narrowing(
         };
         reads.insert((read.upstream.clone(), read.mapping), narrowed);
     }
-    let _ = dialect;
     Ok(Narrowing::new(reads))
 }
 
@@ -419,6 +439,82 @@ fn nothing(node: &Node) -> Result<String, Box<Diagnostic>> {
     Ok(format!("select {} where 1 = 0", columns.join(", ")))
 }
 
+/// A batch's query, ready to be inserted.
+struct Prepared {
+    shown: Shown,
+    scope: Scope,
+    sql: Arc<str>,
+    described: Table,
+}
+
+/// Renders a batch's query, and asks the database which columns it has.
+fn prepare(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    cut: &Arc<Partitioning>,
+    own: Own<'_>,
+    result: &mut NodeResult,
+) -> Result<Prepared, Box<Diagnostic>> {
+    let project = &desk.project;
+    let range = job.range();
+    let started = SystemTime::now();
+    let view = BatchView {
+        narrowing: Arc::new(narrowing(desk, session, job, range, own)?),
+        built: Arc::new(Built {
+            cut: Arc::clone(cut),
+            range,
+        }),
+    };
+    let shown = Shown::of_partitions(project, &job.node, view);
+    let compiled = compile(project, session, &job.node, &shown)?;
+    node::write_compiled(project, &job.node, &shown, &compiled, result)?;
+    result.compile = Some((started, SystemTime::now()));
+    let (scope, _) = node_scope(project, session, &job.node, &shown, Vec::new());
+    let sql = Arc::clone(&compiled.sql);
+    let describe = text(desk, &scope, "describe_query", &[Value::from(Arc::clone(&sql))])?;
+    let described = fetch(session, &describe)?;
+    Ok(Prepared {
+        shown,
+        scope,
+        sql,
+        described,
+    })
+}
+
+impl Prepared {
+    /// The statement that inserts the rows into a table, in order.
+    fn insert(
+        &self,
+        desk: &Desk,
+        job: &Job,
+        cut: &Partitioning,
+        target: &Relation,
+    ) -> Result<String, Box<Diagnostic>> {
+        let dialect = desk.project.facts.dialect;
+        let columns = self.described.columns.iter();
+        let names = columns
+            .map(|column| Value::from(dialect.quote_identifier(&column.name)))
+            .collect();
+        let mut order: Vec<Value> = vec![Value::from(cut.field.as_str())];
+        order.extend(
+            cut.order_by
+                .iter()
+                .filter(|column| !column.eq_ignore_ascii_case(&cut.field))
+                .map(|column| Value::from(column.as_str())),
+        );
+        let arguments = [
+            relation_value(dialect, target),
+            list(names),
+            Value::from(Arc::clone(&self.sql)),
+            list(order),
+        ];
+        let insert = text(desk, &self.scope, "insert_partitions", &arguments)?;
+        node::write_run(&desk.project, &job.node, &self.shown, &insert)?;
+        Ok(insert)
+    }
+}
+
 fn publish_partitions(
     desk: &Desk,
     session: &Arc<Session>,
@@ -427,79 +523,66 @@ fn publish_partitions(
     fence: Option<i64>,
     result: &mut NodeResult,
 ) -> Attempted {
-    let project = &desk.project;
-    let dialect = project.facts.dialect;
-    let range = job.range();
-    let compile_started = SystemTime::now();
-    let view = BatchView {
-        narrowing: Arc::new(narrowing(desk, session, job, range).map_err(none_judged)?),
-        built: Arc::new(Built {
-            cut: Arc::clone(cut),
-            range,
-        }),
+    let dialect = desk.project.facts.dialect;
+    let relation = &job.node.relation;
+    let own = match job.exists {
+        true => Own::Table(relation),
+        false => Own::Missing,
     };
-    let shown = Shown::of_partitions(project, &job.node, view);
-    let compiled = compile(project, session, &job.node, &shown).map_err(none_judged)?;
-    node::write_compiled(project, &job.node, &shown, &compiled, result).map_err(none_judged)?;
-    result.compile = Some((compile_started, SystemTime::now()));
-    let (scope, _) = node_scope(project, session, &job.node, &shown, Vec::new());
-    let call = |name: &str, args: &[Value]| text(desk, &scope, name, args);
-    let sql = Value::from(Arc::clone(&compiled.sql));
-    let target = relation_value(dialect, &job.node.relation);
-
-    run_hooks(desk, session, &scope, &job.node, "pre-hook").map_err(none_judged)?;
+    let batch = prepare(desk, session, job, cut, own, result).map_err(none_judged)?;
+    run_hooks(desk, session, &batch.scope, &job.node, "pre-hook").map_err(none_judged)?;
     if !job.exists {
-        create_table(desk, session, &scope, &target, &sql, cut).map_err(none_judged)?;
-    }
-    let described = fetch(session, &call("describe_query", &[sql.clone()]).map_err(none_judged)?)
-        .map_err(none_judged)?;
-    if job.exists && !job.compared {
-        let stored = fetch(
-            session,
-            &format!("select * from {} where 1 = 0", job.node.relation.render(dialect)),
-        )
-        .map_err(none_judged)?;
-        add_columns(desk, session, &scope, job, &stored, &described)
+        session.begin().map_err(none_judged)?;
+        create_table(desk, session, &batch, relation, cut).map_err(none_judged)?;
+        session.commit().map_err(none_judged)?;
+    } else if !job.compared {
+        let stored = format!("select * from {} where 1 = 0", relation.render(dialect));
+        let stored = fetch(session, &stored).map_err(none_judged)?;
+        add_columns(desk, session, job, &stored, &batch.described)
             .map_err(|trouble| (trouble, BTreeMap::new()))?;
     }
-    let columns: Vec<String> = described
-        .columns
-        .iter()
-        .map(|column| dialect.quote_identifier(&column.name))
-        .collect();
-    let names = list(columns.iter().map(|name| Value::from(name.as_str())).collect());
-    let predicate = cut.predicate(&cut.field, range);
-    let mut order: Vec<Value> = vec![Value::from(cut.field.as_str())];
-    order.extend(
-        cut.order_by
-            .iter()
-            .filter(|column| !column.eq_ignore_ascii_case(&cut.field))
-            .map(|column| Value::from(column.as_str())),
-    );
-    let insert = call(
-        "insert_partitions",
-        &[target.clone(), names, sql, list(order)],
-    )
-    .map_err(none_judged)?;
-    node::write_run(project, &job.node, &shown, &insert).map_err(none_judged)?;
+    let insert = batch.insert(desk, job, cut, relation).map_err(none_judged)?;
+    let predicate = cut.predicate(&cut.field, job.range());
+    let delete = [relation_value(dialect, relation), Value::from(predicate)];
+    let delete = text(desk, &batch.scope, "delete_partitions", &delete).map_err(none_judged)?;
 
     begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
-    let delete = call("delete_partitions", &[target.clone(), Value::from(predicate.as_str())])
-        .map_err(none_judged)?;
     run(session, &delete).map_err(none_judged)?;
     let inserted = run(session, &insert).map_err(none_judged)?;
+    let (audits, content) = examine(desk, session, job, cut, &batch)?;
+    let judged = |trouble: Trouble| (trouble, audits.clone());
+    let counted: i64 = content.values().map(|(rows, _)| rows).sum();
+    if let Some(written) = inserted.rows_affected
+        && written != counted.unsigned_abs()
+    {
+        let outside = outside(session, job, cut, &batch.sql);
+        return Err(judged(Trouble::Failed(Box::new(outside))));
+    }
+    let records = record(desk, session, job, &content, fence).map_err(judged)?;
+    run_hooks(desk, session, &batch.scope, &job.node, "post-hook")
+        .map_err(|diagnostic| (Trouble::Failed(diagnostic), audits.clone()))?;
+    result.rows_affected = Some(result.rows_affected.unwrap_or(0) + counted.unsigned_abs());
+    Ok(Published {
+        records,
+        audits,
+        rows: counted.unsigned_abs(),
+    })
+}
+
+/// What a batch has become, judged in the open transaction: its tests, its rows and their hashes.
+#[allow(clippy::type_complexity)]
+fn examine(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    cut: &Partitioning,
+    batch: &Prepared,
+) -> Result<(BTreeMap<UniqueId, NodeResult>, Content), (Trouble, BTreeMap<UniqueId, NodeResult>)> {
     let audits = judge(desk, session, job).map_err(none_judged)?;
     let judged = |trouble: Trouble| (trouble, audits.clone());
     refuse(&audits).map_err(judged)?;
-    let content = content(desk, session, &scope, job, cut, range, &described)
+    let content = content(desk, session, &batch.scope, job, cut, &batch.described)
         .map_err(|diagnostic| judged(Trouble::Failed(diagnostic)))?;
-    let counted: i64 = content.values().map(|(rows, _)| rows).sum();
-    if let Some(written) = inserted.rows_affected
-        && written != u64::try_from(counted).unwrap_or_default()
-    {
-        let outside = outside(desk, session, job, cut, range, &compiled.sql);
-        return Err(judged(Trouble::Failed(Box::new(outside))));
-    }
     let empty = job.parts.iter().find(|part| {
         let rows = content.get(&part.part.partition).map_or(0, |(rows, _)| *rows);
         let had = part.before.is_some_and(|before| before.rows > 0);
@@ -515,10 +598,70 @@ fn publish_partitions(
             .help("look at what it reads; `allow_empty: true` lets it be");
         return Err(judged(Trouble::Failed(Box::new(error))));
     }
+    Ok((audits, content))
+}
+
+/// Builds every partition into a new table and puts it in the place of the old one, once.
+fn publish_reshaped(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    cut: &Arc<Partitioning>,
+    fence: Option<i64>,
+    result: &mut NodeResult,
+) -> Attempted {
+    may_reshape(job, cut).map_err(none_judged)?;
+    let dialect = desk.project.facts.dialect;
+    let mut new = job.node.relation.clone();
+    new.identifier = new
+        .identifier
+        .map(|identifier| format!("{identifier}__daygrain_new").into());
+    new.kind = Some(RelationKind::Table);
+    let name = new.render(dialect);
+    begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
+    run(session, &format!("drop table if exists {name}")).map_err(none_judged)?;
+    let mut last: Option<Prepared> = None;
+    let mut written = 0;
+    for group in groups(&job.parts, job.most) {
+        let part = Job {
+            parts: group,
+            ..job.clone()
+        };
+        let own = match last {
+            Some(_) => Own::Table(&new),
+            None => Own::Missing,
+        };
+        let batch = prepare(desk, session, &part, cut, own, result).map_err(none_judged)?;
+        if last.is_none() {
+            create_table(desk, session, &batch, &new, cut).map_err(none_judged)?;
+        }
+        let insert = batch.insert(desk, &part, cut, &new).map_err(none_judged)?;
+        let inserted = run(session, &insert).map_err(none_judged)?;
+        written += inserted.rows_affected.unwrap_or(0);
+        last = Some(batch);
+    }
+    let Some(batch) = last else {
+        return Err(none_judged(Trouble::Moved));
+    };
+    if let Some(existing) = &job.existing {
+        let arguments = [
+            relation_value(dialect, &job.node.relation.of_kind(RelationKind::Table)),
+            relation_value(dialect, existing),
+            relation_value(dialect, &new),
+        ];
+        desk.project
+            .engine
+            .call("swap_partitioned_table", &arguments, &[], &batch.scope)
+            .map_err(none_judged)?;
+    }
+    let (audits, content) = examine(desk, session, job, cut, &batch)?;
+    let judged = |trouble: Trouble| (trouble, audits.clone());
+    let counted: i64 = content.values().map(|(rows, _)| rows).sum();
+    if written != counted.unsigned_abs() {
+        let outside = outside(session, job, cut, &batch.sql);
+        return Err(judged(Trouble::Failed(Box::new(outside))));
+    }
     let records = record(desk, session, job, &content, fence).map_err(judged)?;
-    run_hooks(desk, session, &scope, &job.node, "post-hook")
-        .map_err(|diagnostic| (Trouble::Failed(diagnostic), audits.clone()))?;
-    result.rows_affected = Some(result.rows_affected.unwrap_or(0) + counted.unsigned_abs());
     Ok(Published {
         records,
         audits,
@@ -526,11 +669,59 @@ fn publish_partitions(
     })
 }
 
+/// Refuses a new table that would lack what the old one has.
+fn may_reshape(job: &Job, cut: &Partitioning) -> Result<(), Box<Diagnostic>> {
+    let name = &job.node.name;
+    let known = job.parts.iter().any(|part| part.before.is_some());
+    if cut.on_code_change == OnCodeChange::Keep && known {
+        let message = format!(
+            "columns of `{name}` were removed or have other types, and `on_code_change: keep` leaves its partitions as they are"
+        );
+        let error = Diagnostic::error(Code::Database, message);
+        return Err(Box::new(error.help(format!(
+            "build all of it anew: daygrain build --select {name} --full-refresh"
+        ))));
+    }
+    if let (Some(first), Some(last)) = (job.left_over.first(), job.left_over.last()) {
+        let key = |part| cut.calendar.granularity.key(part);
+        let message = format!(
+            "`{name}` needs a new table, since its columns or partitions were changed, and {} partitions between {} and {} would not be in it",
+            job.left_over.len(),
+            key(*first),
+            key(*last)
+        );
+        let error = Diagnostic::error(Code::Database, message);
+        return Err(Box::new(error.help(
+            "build without --start, --end and --partition-date",
+        )));
+    }
+    Ok(())
+}
+
+/// Parts that follow each other, so many together at the most.
+fn groups(parts: &[Part], most: usize) -> Vec<Vec<Part>> {
+    let mut groups: Vec<Vec<Part>> = Vec::new();
+    for part in parts {
+        match groups.last_mut() {
+            Some(group)
+                if group.len() < most
+                    && group.last().is_some_and(|last| {
+                        last.part.partition + 1 == part.part.partition
+                    }) =>
+            {
+                group.push(part.clone());
+            }
+            _ => groups.push(vec![part.clone()]),
+        }
+    }
+    groups
+}
+
 /// Hooks run outside the transaction that publishes: one of them might end it.
 fn run_hooks(
     desk: &Desk,
     session: &Arc<Session>,
-    scope: &crate::jinja::language::Scope,
+    scope: &Scope,
     node: &Node,
     which: &str,
 ) -> Result<(), Box<Diagnostic>> {
@@ -546,32 +737,37 @@ fn run_hooks(
     session.commit()
 }
 
+/// Makes an empty table for a batch's rows, in the open transaction.
 fn create_table(
     desk: &Desk,
     session: &Arc<Session>,
-    scope: &crate::jinja::language::Scope,
-    target: &Value,
-    sql: &Value,
+    batch: &Prepared,
+    relation: &Relation,
     cut: &Partitioning,
 ) -> Result<(), Box<Diagnostic>> {
-    let create = text(desk, scope, "create_partitioned_table", &[target.clone(), sql.clone()])?;
-    session.begin()?;
+    let target = relation_value(desk.project.facts.dialect, relation);
+    let sql = Value::from(Arc::clone(&batch.sql));
+    let create = text(
+        desk,
+        &batch.scope,
+        "create_partitioned_table",
+        &[target.clone(), sql],
+    )?;
     run(session, &create)?;
+    let field = Value::from(cut.field.as_str());
     let index = text(
         desk,
-        scope,
+        &batch.scope,
         "create_partition_index",
-        &[target.clone(), Value::from(cut.field.as_str())],
+        &[target.clone(), field],
     )?;
     if !index.is_empty() {
         run(session, &index)?;
     }
-    desk.project.engine.call("create_indexes", std::slice::from_ref(target), &[], scope)?;
-    session.commit()?;
-    if let Some(mut relation) = context::as_relation(target).cloned() {
-        relation.kind = Some(crate::relation::RelationKind::Table);
-        session.note(crate::jinja::port::CacheChange::Added(relation));
-    }
+    desk.project
+        .engine
+        .call("create_indexes", &[target], &[], &batch.scope)?;
+    session.note(CacheChange::Added(relation.of_kind(RelationKind::Table)));
     Ok(())
 }
 
@@ -579,7 +775,6 @@ fn create_table(
 fn add_columns(
     desk: &Desk,
     session: &Arc<Session>,
-    scope: &crate::jinja::language::Scope,
     job: &Job,
     stored: &Table,
     described: &Table,
@@ -609,7 +804,6 @@ fn add_columns(
         );
         run(session, &sql)?;
     }
-    let _ = scope;
     Ok(())
 }
 
@@ -683,12 +877,12 @@ fn refuse(audits: &BTreeMap<UniqueId, NodeResult>) -> Result<(), Trouble> {
 fn content(
     desk: &Desk,
     session: &Arc<Session>,
-    scope: &crate::jinja::language::Scope,
+    scope: &Scope,
     job: &Job,
     cut: &Partitioning,
-    range: PartitionRange,
     described: &Table,
-) -> Result<BTreeMap<i32, (i64, String)>, Box<Diagnostic>> {
+) -> Result<Content, Box<Diagnostic>> {
+    let range = job.range();
     let dialect = desk.project.facts.dialect;
     if job.hashed {
         for setting in dialect.hash_settings {
@@ -735,7 +929,7 @@ pub fn read_content(
     cut: &Partitioning,
     signature: &str,
     hash: &str,
-) -> BTreeMap<i32, (i64, String)> {
+) -> Content {
     let rows = table.rows.iter();
     rows.filter_map(|row| {
         let partition = partition_of(row.first()?, cut)?;
@@ -792,14 +986,8 @@ fn signature(described: &Table) -> String {
 }
 
 /// Names the partitions outside a batch that its rows belong to.
-fn outside(
-    desk: &Desk,
-    session: &Session,
-    job: &Job,
-    cut: &Partitioning,
-    range: PartitionRange,
-    sql: &str,
-) -> Diagnostic {
+fn outside(session: &Session, job: &Job, cut: &Partitioning, sql: &str) -> Diagnostic {
+    let range = job.range();
     let field = &cut.field;
     let bucket = cut.bucket(field).unwrap_or_else(|| field.clone());
     let inside = cut.predicate(field, range);
@@ -817,7 +1005,6 @@ fn outside(
             told.push(format!("{key} ({} rows)", ledger::number(row, 1)));
         }
     }
-    let _ = desk;
     let message = format!(
         "`{}` built {} and gave rows of {}",
         job.node.name,
@@ -837,7 +1024,7 @@ fn record(
     desk: &Desk,
     session: &Session,
     job: &Job,
-    content: &BTreeMap<i32, (i64, String)>,
+    content: &Content,
     fence: Option<i64>,
 ) -> Result<Vec<(i32, Record)>, Trouble> {
     let numbers = fetch(session, &desk.ledger.take_numbers(job.parts.len()))?;
@@ -940,9 +1127,9 @@ fn set_marker(desk: &Desk, session: &Session, job: &Job) -> Result<(), Box<Diagn
 
 impl Desk {
     /// A scope for the engine's own macros, which belong to no node.
-    fn plain_scope(&self, _: &Session) -> crate::jinja::language::Scope {
+    fn plain_scope(&self, _: &Session) -> Scope {
         let package = Arc::clone(&self.project.manifest.project);
-        crate::jinja::language::Scope {
+        Scope {
             root: context::yaml_context(&self.project.facts, &package),
             package,
         }
@@ -1067,7 +1254,7 @@ fn whole_view(
     };
     let range = PartitionRange::new(first.cut.calendar.begin, i32::MAX);
     Ok(Some(BatchView {
-        narrowing: Arc::new(narrowing(desk, session, job, range)?),
+        narrowing: Arc::new(narrowing(desk, session, job, range, Own::Missing)?),
         built: Arc::new(Built {
             cut: Arc::clone(&first.cut),
             range,
@@ -1093,7 +1280,7 @@ fn whole_content(
     session: &Arc<Session>,
     job: &Job,
     result: &NodeResult,
-) -> Result<BTreeMap<i32, (i64, String)>, Box<Diagnostic>> {
+) -> Result<Content, Box<Diagnostic>> {
     let dialect = desk.project.facts.dialect;
     let passes_through = crate::planner::items::is_passed_through(&job.node);
     let written = result.rows_affected.unwrap_or(0);

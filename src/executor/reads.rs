@@ -36,8 +36,8 @@ pub enum Narrowed {
     Where(String),
     /// The rows are in a table of the session.
     Staged(Relation),
-    /// There are none, and no table that could say so: a query without rows.
-    Nothing(String),
+    /// A query gives them.
+    Query(String),
 }
 
 /// The reads of one batch, by what is read and how.
@@ -78,7 +78,7 @@ impl Narrowing {
             Some(Narrowed::Where(predicate)) => {
                 format!("select * from {}\nwhere {predicate}", relation.render(dialect))
             }
-            Some(Narrowed::Nothing(query)) => query.clone(),
+            Some(Narrowed::Query(query)) => query.clone(),
         };
         let identifier = relation.identifier.as_deref().unwrap_or("rows");
         let plain: String = identifier
