@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, Ident, NamedWindowDefinition, NamedWindowExpr, Query, Select,
-    SetExpr, Statement, Visit, Visitor, WindowSpec, WindowType,
+    BinaryOperator, Expr, Function, Ident, NamedWindowDefinition, NamedWindowExpr, Query, SetExpr,
+    Statement, Visit, Visitor, WindowSpec, WindowType,
 };
 
 use super::columns::{Found, find, fold};
