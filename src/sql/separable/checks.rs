@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, Ident, NamedWindowDefinition, NamedWindowExpr, Query, Select,
-    SetExpr, Statement, Visit, Visitor, WindowSpec, WindowType,
+    BinaryOperator, Expr, Function, Ident, NamedWindowDefinition, NamedWindowExpr, Query, SetExpr,
+    Statement, Visit, Visitor, WindowSpec, WindowType,
 };
 
 use super::columns::{Found, find, fold};
 use super::scope::{Scope, conjuncts};
 use super::select::refuse_clauses;
-use super::{Entangled, Outer, Walk, Within, entangled};
+use super::{Entangled, Outer, Walk, Within, entangled, refuse_endings};
 
 /// Functions that read relations which the query does not name.
 const READS_ELSEWHERE: &[&str] = &[
@@ -221,7 +221,7 @@ impl Walk<'_> {
         let SetExpr::Select(select) = query.body.as_ref() else {
             return false;
         };
-        if query.with.is_some() || !query.pipe_operators.is_empty() {
+        if query.with.is_some() || refuse_endings(query).is_err() {
             return false;
         }
         let Some(condition) = &select.selection else {
@@ -247,9 +247,18 @@ impl Walk<'_> {
             }
             _ => false,
         });
+        if !pinned || scope.same_partition().is_err() {
+            return false;
+        }
         // All else that it does sees this partition only; but what lies below must be pinned too.
-        let free = |clause: &Select| self.check_level(clause, &scope, within, |_| Ok(()));
-        pinned && scope.same_partition().is_ok() && free(select).is_ok()
+        fn free<N: Visit>(walk: &Walk<'_>, clause: &N, scope: &Scope, within: Within<'_>) -> bool {
+            let checked = walk.check_level(clause, scope, within, |_| Ok(()));
+            checked.is_ok()
+        }
+        free(self, select.as_ref(), &scope, within)
+            && free(self, &query.order_by, &scope, within)
+            && free(self, &query.limit_clause, &scope, within)
+            && free(self, &query.fetch, &scope, within)
     }
 
     /// Tells whether an expression is the partition of the row that a subquery is run for.

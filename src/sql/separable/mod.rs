@@ -242,26 +242,15 @@ impl<'a> Walk<'a> {
 
     /// The rows of a query.
     fn query(&self, query: &Query, within: Within<'_>) -> Result<Rows, Entangled> {
+        refuse_endings(query)?;
         let Query {
             with,
             body,
             order_by,
             limit_clause,
             fetch,
-            locks,
-            for_clause,
-            settings,
-            format_clause,
-            pipe_operators,
+            ..
         } = query;
-        if !locks.is_empty()
-            || for_clause.is_some()
-            || settings.is_some()
-            || format_clause.is_some()
-            || !pipe_operators.is_empty()
-        {
-            return Err(entangled("a clause behind a query is not understood"));
-        }
         let mut ctes = within.ctes.to_vec();
         if let Some(with) = with {
             if with.recursive {
@@ -293,14 +282,6 @@ impl<'a> Walk<'a> {
         let rows = self.body(body, within)?;
         if rows.daily && (limit_clause.is_some() || fetch.is_some()) {
             return Err(entangled("a limit counts the rows of all partitions"));
-        }
-        let fills = |order: &OrderBy| {
-            let filled = |expr: &OrderByExpr| expr.with_fill.is_some();
-            order.interpolate.is_some()
-                || matches!(&order.kind, OrderByKind::Expressions(list) if list.iter().any(filled))
-        };
-        if order_by.as_ref().is_some_and(fills) {
-            return Err(entangled("an order that fills gaps adds rows"));
         }
         // The order of rows says nothing, but what it is computed from may not be understood.
         let opaque = Scope::of(None, rows.daily, Vec::new());
@@ -338,6 +319,37 @@ impl<'a> Walk<'a> {
             | SetExpr::Table(_) => Err(entangled("a part of the query is no select")),
         }
     }
+}
+
+/// Refuses clauses behind a query that are not understood.
+fn refuse_endings(query: &Query) -> Result<(), Entangled> {
+    let Query {
+        with: _,
+        body: _,
+        order_by,
+        limit_clause: _,
+        fetch: _,
+        locks,
+        for_clause,
+        settings,
+        format_clause,
+        pipe_operators,
+    } = query;
+    let fills = |order: &OrderBy| {
+        let filled = |expr: &OrderByExpr| expr.with_fill.is_some();
+        order.interpolate.is_some()
+            || matches!(&order.kind, OrderByKind::Expressions(list) if list.iter().any(filled))
+    };
+    if !locks.is_empty()
+        || for_clause.is_some()
+        || settings.is_some()
+        || format_clause.is_some()
+        || !pipe_operators.is_empty()
+        || order_by.as_ref().is_some_and(fills)
+    {
+        return Err(entangled("a clause behind a query is not understood"));
+    }
+    Ok(())
 }
 
 /// The rows of a union, an intersection or a difference.

@@ -72,13 +72,51 @@ impl Walk<'_> {
 
     /// The names that a SELECT gives to anything but the partition.
     pub(super) fn shadowed(&self, select: &Select, scope: &Scope) -> BTreeSet<String> {
-        let named = |item: &SelectItem| match item {
-            SelectItem::ExprWithAlias { expr, alias } if !scope.is_key(self.dialect, expr) => {
-                Some(fold(self.dialect, alias))
-            }
-            _ => None,
+        let mut names = BTreeSet::new();
+        for item in &select.projection {
+            let options = match item {
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    if !scope.is_key(self.dialect, expr) {
+                        names.insert(fold(self.dialect, alias));
+                    }
+                    continue;
+                }
+                SelectItem::UnnamedExpr(expr) => {
+                    if let Name::Known(name) = self.name_of(expr)
+                        && !scope.is_key(self.dialect, expr)
+                    {
+                        names.insert(name);
+                    }
+                    continue;
+                }
+                SelectItem::ExprWithAliases { aliases, .. } => {
+                    names.extend(aliases.iter().map(|alias| fold(self.dialect, alias)));
+                    continue;
+                }
+                SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
+                    options
+                }
+            };
+            let replaced = options.opt_replace.iter().flat_map(|list| &list.items);
+            names.extend(replaced.map(|item| fold(self.dialect, &item.column_name)));
+            let renamed = self.renamed(options);
+            names.extend(renamed.into_iter().map(|(_, new)| new));
+        }
+        names
+    }
+
+    /// The old and the new names of a `*` with RENAME.
+    fn renamed(&self, options: &WildcardAdditionalOptions) -> Vec<(String, String)> {
+        let items = match &options.opt_rename {
+            Some(RenameSelectItem::Single(item)) => std::slice::from_ref(item),
+            Some(RenameSelectItem::Multiple(items)) => items.as_slice(),
+            None => &[],
         };
-        select.projection.iter().filter_map(named).collect()
+        let fold = |name: &Ident| fold(self.dialect, name);
+        items
+            .iter()
+            .map(|item| (fold(&item.ident), fold(&item.alias)))
+            .collect()
     }
 
     fn check_grouping(
@@ -143,9 +181,10 @@ impl Walk<'_> {
         let keyed = match &select.distinct {
             None | Some(Distinct::All) => true,
             Some(Distinct::Distinct) => has_key(columns),
-            Some(Distinct::On(list)) => list
-                .iter()
-                .any(|expr| scope.is_key(self.dialect, expr) || self.alias(select, expr, scope)),
+            Some(Distinct::On(list)) => {
+                let keyed = |expr: &Expr| self.is_distinct_key(expr, scope, columns);
+                list.iter().any(keyed)
+            }
         };
         if keyed {
             Ok(())
@@ -154,6 +193,19 @@ impl Walk<'_> {
                 "a distinct is not keyed by `{}`",
                 scope.key_name()
             )))
+        }
+    }
+
+    /// Tells whether a part of DISTINCT ON is a key: a name means a returned column first.
+    fn is_distinct_key(&self, expr: &Expr, scope: &Scope, columns: &[Slot]) -> bool {
+        match expr {
+            Expr::Nested(inner) => self.is_distinct_key(inner, scope, columns),
+            Expr::Identifier(name) => match find(columns, &fold(self.dialect, name)) {
+                Found::Key => true,
+                Found::Absent => scope.is_key(self.dialect, expr),
+                Found::Other | Found::Unknown => false,
+            },
+            _ => scope.is_key(self.dialect, expr),
         }
     }
 
@@ -326,16 +378,7 @@ impl Walk<'_> {
                 }
             }
         }
-        let renamed = match &options.opt_rename {
-            Some(RenameSelectItem::Single(item)) => std::slice::from_ref(item),
-            Some(RenameSelectItem::Multiple(items)) => items.as_slice(),
-            None => &[],
-        };
-        let fold = |name: &Ident| fold(self.dialect, name);
-        let renamed: Vec<(String, String)> = renamed
-            .iter()
-            .map(|item| (fold(&item.ident), fold(&item.alias)))
-            .collect();
+        let renamed = self.renamed(options);
         if !renamed.is_empty() {
             slots = slots
                 .into_iter()

@@ -452,6 +452,14 @@ fn distinct() {
                 "a distinct",
             ),
             (
+                "select distinct on (day) r.day, o.day as d from orders as o, rates as r",
+                "a distinct",
+            ),
+            (
+                "select distinct on (day) r.*, o.day as d from orders as o, rates as r",
+                "a distinct",
+            ),
+            (
                 "select distinct on (day) other as day, day as d from orders",
                 "a distinct",
             ),
@@ -634,6 +642,11 @@ fn subqueries() {
             "select day from orders as o where exists \
              (select day from items as i where i.day = o.day or i.id = o.id)",
             other,
+        ),
+        (
+            "select o.day, (select i.x from items as i where i.day = o.day \
+             order by (select max(x) from visits) limit 1) as x from orders as o",
+            "certainly",
         ),
         (
             // The inner `o` hides the outer one.
