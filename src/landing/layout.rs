@@ -274,7 +274,13 @@ fn holds(kind: Kind, own: &str) -> bool {
         Kind::SmallInt | Kind::Integer | Kind::BigInt => {
             whole || own.starts_with("DECIMAL") && own.ends_with(",0)")
         }
-        Kind::Number(_) => whole || own.starts_with("DECIMAL"),
+        Kind::Number(declared) => {
+            let scale = own
+                .strip_prefix("DECIMAL(")
+                .and_then(|rest| rest.trim_end_matches(')').split_once(','))
+                .and_then(|(_, scale)| scale.trim().parse::<u8>().ok());
+            whole || scale.is_some_and(|scale| declared.is_none_or(|(_, most)| scale <= most))
+        }
         Kind::Double => whole || own == "FLOAT" || own == "DOUBLE" || own.starts_with("DECIMAL"),
         Kind::Boolean => own == "BOOLEAN",
         Kind::Date => own == "DATE",
@@ -301,6 +307,13 @@ fn json_layout(
         .map_err(|error| vec![faults::broken(source, shown, path, &error)])?;
     // Keys are told apart by case, and the first in order is the one that is read.
     let mut keys: BTreeMap<String, String> = BTreeMap::new();
+    if table.rows.iter().any(|row| row[0] == Datum::Null) {
+        let message = format!("`{shown}` holds what is no object");
+        let error = Diagnostic::error(Code::BadFile, message)
+            .note(faults::of_source(source))
+            .help("write an object a row: one a line, or all in an array");
+        return Err(vec![error]);
+    }
     for row in &table.rows {
         let key = row[0].to_text();
         keys.entry(key.to_lowercase()).or_insert(key);

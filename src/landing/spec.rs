@@ -547,11 +547,28 @@ impl Reader<'_> {
         };
         let delimiter = self.byte("delimiter", value("delimiter"), b',');
         let quote = self.byte("quote", value("quote"), b'"');
+        let escape = self.byte("escape", value("escape"), quote);
+        let marks = [
+            ("delimiter", delimiter),
+            ("quote", quote),
+            ("escape", escape),
+        ];
+        if let Some((key, _)) = marks
+            .iter()
+            .find(|(_, mark)| null.as_bytes().contains(mark))
+        {
+            let message = format!("`external.null` is `{null}`, which holds the {key}");
+            self.error(Code::BadConfig, &message, "write null as something else");
+        }
+        if delimiter == quote || delimiter == escape {
+            let message = "`external.delimiter` is also the quote or the escape";
+            self.error(Code::BadConfig, message, "give each a character of its own");
+        }
         CsvOptions {
             delimiter,
             header,
             quote,
-            escape: self.byte("escape", value("escape"), quote),
+            escape,
             null,
             compression,
         }

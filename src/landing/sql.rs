@@ -146,9 +146,7 @@ fn read_as(source: &FileSource, field: &Field) -> String {
         return "varchar".to_owned();
     };
     match (&source.format, column.kind) {
-        (Format::Csv(_), Kind::Double | Kind::Boolean | Kind::Number(Some(_))) => {
-            reader_type(column)
-        }
+        (Format::Csv(_), Kind::Double | Kind::Boolean) => reader_type(column),
         _ => "varchar".to_owned(),
     }
 }
@@ -158,10 +156,17 @@ pub(super) fn columns_json(source: &FileSource, own: Typing) -> Json {
     let columns = source.columns.iter().enumerate().map(|(at, column)| {
         let kind = match column.kind {
             Kind::SmallInt | Kind::Integer | Kind::BigInt => "integer",
+            Kind::Number(Some(_)) => "decimal",
+            // Without digits, the embedded database's own default.
+            Kind::Number(None) if own == Typing::Declared => "decimal",
             Kind::Date => "date",
             Kind::Timestamp => "timestamp",
             Kind::TimestampTz => "instant",
             _ => "plain",
+        };
+        let scale = match column.kind {
+            Kind::Number(Some((_, scale))) => scale,
+            _ => DEFAULT_SCALE,
         };
         let data_type = match own {
             Typing::Declared => column.data_type.clone(),
@@ -172,11 +177,15 @@ pub(super) fn columns_json(source: &FileSource, own: Typing) -> Json {
             "quoted": quoted(&column.name),
             "kind": kind,
             "type": data_type,
+            "scale": scale,
             "is_field": at == source.field,
         })
     });
     columns.collect::<Vec<Json>>().into()
 }
+
+/// The digits after the point of the embedded database's `numeric`.
+const DEFAULT_SCALE: u8 = 3;
 
 /// Whose type names are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -101,6 +101,13 @@ case
             then {{ landing_refuse("'not a whole number: ' || " ~ raw, column) }}
         else cast({{ raw }} as {{ column.type }})
     end
+{%- elif column.kind == 'decimal' -%}
+case
+        when contains({{ raw }}, '.')
+            and length(rtrim(rtrim({{ raw }}), '0')) - position('.' in {{ raw }}) > {{ column.scale }}
+            then {{ landing_refuse("'too many digits after the point: ' || " ~ raw, column) }}
+        else cast({{ raw }} as {{ column.type }})
+    end
 {%- elif column.kind == 'date' -%}
 case
         when length({{ raw }}) > 10 and not regexp_full_match({{ raw }}, '\s*[^ T]+([ T]00:00(:00(\.0+)?)?)?\s*')
@@ -154,9 +161,9 @@ select column_name, column_type
 from (describe select * from read_parquet([{{ file }}], hive_partitioning = false))
 {%- endmacro %}
 
-{# The keys that the objects of a JSON file have. #}
+{# The keys that the objects of a JSON file have; null where something else is in it. #}
 {% macro landing_json_keys(file, compression) -%}
-select distinct unnest(json_keys(json))
+select distinct unnest(case when json_type(json) = 'OBJECT' then json_keys(json) else [null] end)
 from read_json_objects([{{ file }}], format = 'auto', compression = '{{ compression }}')
 {%- endmacro %}
 
@@ -172,13 +179,13 @@ limit {{ most }}
 
 {# Which of some values cannot be read as a column. #}
 {% macro landing_bad_values(values, column, field, part) -%}
-select at
+select place
 from (
     values
     {%- for value in values %}
     ({{ loop.index0 }}, {{ value }}){{ ',' if not loop.last }}
     {%- endfor %}
-) as given (at, {{ field.quoted }})
+) as given (place, {{ field.quoted }})
 where try({{ landing_value(column, field, part) }}) is null
-order by at
+order by place
 {%- endmacro %}
