@@ -3,7 +3,7 @@
 //! Folders and buckets go one way, through object_store, which only this file knows.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -120,6 +120,19 @@ pub fn checksum(
     Ok(hex(&hash.finalize()))
 }
 
+/// As [`checksum`], of a file at hand.
+pub(super) fn checksum_of(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hex(&hash.finalize())),
+            length => hash.update(&piece[..length]),
+        }
+    }
+}
+
 /// The version of a partition: a text that changes with the paths and the contents of its files only.
 ///
 /// `files` gives each file's path and checksum, in any order.
@@ -201,6 +214,40 @@ pub(super) fn local(
         _copies: Some(folder),
     })
 }
+
+/// Reads small texts of the store; `None` for one that is not there.
+pub(super) fn texts(
+    source: &FileSource,
+    around: Surroundings<'_>,
+    paths: &[String],
+) -> Result<Vec<Option<String>>, Diagnostic> {
+    let fail =
+        |path: &str, error: &dyn std::error::Error| failure(source, "cannot read", path, error);
+    let whole = &source.location.text;
+    let runtime = runtime().map_err(|e| fail(whole, &e))?;
+    let Some(store) = open(&source.location, around).map_err(|e| fail(whole, &e))? else {
+        return Ok(vec![None; paths.len()]);
+    };
+    // Several at once: a bucket takes its time for each.
+    let all = futures_util::stream::iter(paths)
+        .map(|path| async {
+            let bytes = match store.read(path).await {
+                Ok(pieces) => pieces
+                    .try_collect::<Vec<_>>()
+                    .await
+                    .map(|pieces| pieces.concat()),
+                Err(object_store::Error::NotFound { .. }) => return Ok(None),
+                Err(error) => Err(error),
+            };
+            let bytes = bytes.map_err(|e| fail(path, &e))?;
+            Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+        })
+        .buffered(AT_ONCE);
+    runtime.block_on(all.try_collect())
+}
+
+/// How many small files are asked for at once.
+const AT_ONCE: usize = 16;
 
 /// Reads files from their store, piece by piece; `take` gets each piece with its file's index.
 fn read_through(

@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use super::faults;
 use super::layout::{self, Layout, ReaderRef};
 use super::list::{self, FileEntry, Surroundings};
+use super::manifest::{self, Promises};
 use super::spec::{FileSource, Kind};
 use super::sql::{self, Macros, Part, Reader, Typing};
 use crate::diagnostic::{Code, Diagnostic};
@@ -85,7 +86,8 @@ pub fn load(
         Ok(Arc::clone(opened.get_or_init(|| reader)))
     };
 
-    let mut wrong: BTreeMap<String, Vec<Diagnostic>> = BTreeMap::new();
+    let mut promises = manifest::promises(source, around, files, &local.paths).map_err(Box::new)?;
+    let mut wrong = std::mem::take(&mut promises.wrong);
     let mut layouts: Vec<Layout> = Vec::new();
     for (file, path) in files.iter().zip(&local.paths) {
         match layout::layout(source, &file.path, path, &reader) {
@@ -120,6 +122,7 @@ pub fn load(
         source,
         parts,
         names,
+        promises,
         into,
     };
     let mut counts = if into.dialect.profile.embedded {
@@ -138,6 +141,7 @@ struct Work<'a> {
     parts: Vec<Part<'a>>,
     /// The files as users see them.
     names: BTreeMap<&'a std::path::Path, &'a str>,
+    promises: Promises,
     into: Destination<'a>,
 }
 
@@ -181,7 +185,25 @@ impl Work<'_> {
                 counts.insert(name.to_text(), u64::try_from(*rows).unwrap_or_default());
             }
         }
-        Ok(counts)
+        let mut wrong = BTreeMap::new();
+        for parts in self.by_partition() {
+            let partition = parts[0].partition;
+            let rows = counts.get(partition).copied().unwrap_or_default();
+            if let Some(fault) = self.miscount(partition, rows) {
+                wrong.insert(partition.to_owned(), vec![fault]);
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(counts);
+        }
+        run(&format!("drop table {relation}"))?;
+        Err(LoadFailure::Partitions(wrong))
+    }
+
+    /// Tells whether a partition has other rows than its manifest promises.
+    fn miscount(&self, partition: &str, rows: u64) -> Option<Diagnostic> {
+        let promised = *self.promises.rows.get(partition)?;
+        (promised != rows).then(|| manifest::miscounted(self.source, partition, promised, rows))
     }
 
     /// Reads the files in memory and hands their rows over.
@@ -209,6 +231,9 @@ impl Work<'_> {
                     if wrong.is_empty() {
                         let rows = self.hand_over(reader, staging, partition)?;
                         counts.insert(partition.to_owned(), rows);
+                        if let Some(fault) = self.miscount(partition, rows) {
+                            wrong.insert(partition.to_owned(), vec![fault]);
+                        }
                     }
                 }
                 if wrong.is_empty() {

@@ -9,6 +9,7 @@ mod faults;
 mod layout;
 mod list;
 mod load;
+mod manifest;
 mod pattern;
 mod spec;
 mod sql;
