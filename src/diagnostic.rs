@@ -93,6 +93,8 @@ codes! {
     Database = "database",
     /// A CSV file that does not parse, or whose rows differ in length.
     BadCsv = "bad-csv",
+    /// A file of a source that is broken, or does not match the source's columns.
+    BadFile = "bad-file",
     /// A package that is declared and not installed.
     MissingPackage = "missing-package",
     /// A project that wants another version of dbt.

@@ -16,7 +16,7 @@
 //! | 2 | [`jinja`], [`sql`], [`adapter`]: none of the three imports another |
 //! | 3 | [`manifest`], [`graph`], [`selector`] |
 //! | 4 | [`ledger`], [`planner`] |
-//! | 5 | [`executor`] |
+//! | 5 | [`executor`], [`landing`] |
 //! | 6 | [`artifacts`] |
 //! | 7 | [`cli`] |
 
@@ -31,6 +31,7 @@ pub mod executor;
 pub mod files;
 pub mod graph;
 pub mod jinja;
+pub mod landing;
 pub mod ledger;
 pub mod loader;
 pub mod manifest;

@@ -392,7 +392,7 @@ fn narrowing(
         };
         let is_self = read.upstream == job.node.unique_id;
         let narrowed = if let Some(files) = &read.files {
-            Narrowed::Staged(stage::load(&desk.project, session, &job.node, files, wanted)?)
+            Narrowed::Staged(stage::load(&desk.project, session, files, wanted)?)
         } else if is_self {
             match own {
                 Own::Missing => Narrowed::Query(nothing(&job.node)?),

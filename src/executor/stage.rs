@@ -1,4 +1,5 @@
-//! The files of sources, loaded into tables of the session that reads them.
+//! The files of sources: which versions of them there are, and their rows in tables of the session
+//! that reads them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,19 +8,98 @@ use super::Project;
 use super::look::Seen;
 use super::session::Session;
 use crate::calendar::PartitionRange;
-use crate::diagnostic::{Code, Diagnostic};
-use crate::ledger::{FileRow, RelationId};
+use crate::diagnostic::Diagnostic;
+use crate::landing::{self, Destination, FileEntry, FileSource, LoadFailure, Surroundings};
+use crate::ledger::{self, FileRow, RelationId};
+use crate::manifest::Source;
 use crate::manifest::partitioning::Partitioning;
-use crate::manifest::{Node, Source};
 use crate::relation::Relation;
 
 /// A source and its files.
 #[derive(Clone, Debug)]
 pub struct SourceFiles {
-    /// The source.
-    pub source: Arc<Source>,
+    /// How its files are read.
+    pub spec: FileSource,
     /// Its files, by partition.
-    pub files: BTreeMap<i32, Vec<String>>,
+    pub files: BTreeMap<i32, Vec<FileEntry>>,
+}
+
+fn surroundings(project: &Project) -> Surroundings<'_> {
+    Surroundings {
+        root: &project.root,
+        environment: &project.facts.environment,
+    }
+}
+
+/// Lists a source's files, and tells which versions its partitions have.
+///
+/// A file is read only where its size, time or tag is not the recorded one.
+///
+/// # Errors
+/// A declaration that is not understood, and what the store says.
+pub fn list(
+    project: &Project,
+    source: &Source,
+    cut: &Partitioning,
+    relation: RelationId,
+    known: &[&FileRow],
+) -> Result<(SourceFiles, Vec<Seen>), Vec<Diagnostic>> {
+    let mut found = Vec::new();
+    let Some(spec) = landing::file_source(source, project.facts.dialect, &mut found) else {
+        found.retain(Diagnostic::is_error);
+        return Err(found);
+    };
+    let around = surroundings(project);
+    let listing = landing::list(&spec, around).map_err(|wrong| vec![wrong])?;
+    let mut files: BTreeMap<i32, Vec<FileEntry>> = BTreeMap::new();
+    for file in listing.files {
+        let partition = cut.calendar.granularity.parse_key(&file.partition);
+        if let Some(partition) = partition.filter(|part| *part >= cut.calendar.begin) {
+            files.entry(partition).or_default().push(file);
+        }
+    }
+    let known: BTreeMap<(i32, &str), &FileRow> = known
+        .iter()
+        .map(|row| ((row.partition, row.path.as_str()), *row))
+        .collect();
+    let mut seen = Vec::new();
+    for (&partition, files) in &files {
+        let mut rows = Vec::new();
+        for file in files {
+            let size = i64::try_from(file.size).unwrap_or(i64::MAX);
+            let stamp = format!(
+                "{} {}",
+                file.modified,
+                file.etag.as_deref().unwrap_or_default()
+            );
+            let same = known
+                .get(&(partition, file.path.as_str()))
+                .filter(|row| row.size == size && row.stamp == stamp);
+            let checksum = match same {
+                Some(row) => row.checksum.clone(),
+                None => landing::checksum(&spec, around, file).map_err(|wrong| vec![wrong])?,
+            };
+            rows.push(FileRow {
+                relation,
+                partition,
+                path: file.path.clone(),
+                size,
+                stamp,
+                checksum,
+            });
+        }
+        let pairs = rows
+            .iter()
+            .map(|row| (row.path.as_str(), row.checksum.as_str()));
+        let version = landing::version(pairs);
+        seen.push(Seen {
+            partition,
+            content: ledger::hash64(&["files", &version]),
+            rows: 0,
+            files: rows,
+        });
+    }
+    Ok((SourceFiles { spec, files }, seen))
 }
 
 /// Loads the files of some partitions; returns the table that holds their rows.
@@ -27,27 +107,39 @@ pub struct SourceFiles {
 /// # Errors
 /// Files that do not match the declared columns, and what the database says.
 pub fn load(
-    _: &Arc<Project>,
-    _: &Arc<Session>,
-    _: &Node,
-    files: &SourceFiles,
-    _: PartitionRange,
+    project: &Project,
+    session: &Arc<Session>,
+    source: &SourceFiles,
+    wanted: PartitionRange,
 ) -> Result<Relation, Box<Diagnostic>> {
-    let message = format!("the files of `{}` cannot be read yet", files.source.name);
-    Err(Box::new(Diagnostic::error(Code::Unsupported, message)))
-}
-
-/// Lists a source's files, and tells which versions its partitions have.
-///
-/// # Errors
-/// A declaration that is not understood, and what the store says.
-pub fn list(
-    _: &Arc<Project>,
-    source: &Arc<Source>,
-    _: &Partitioning,
-    _: RelationId,
-    _: &[&FileRow],
-) -> Result<(SourceFiles, Vec<Seen>), Vec<Diagnostic>> {
-    let message = format!("the files of `{}` cannot be read yet", source.name);
-    Err(vec![Diagnostic::error(Code::Unsupported, message)])
+    let files: Vec<FileEntry> = source
+        .files
+        .iter()
+        .filter(|(partition, _)| wanted.contains(**partition))
+        .flat_map(|(_, files)| files.iter().cloned())
+        .collect();
+    let name = format!("__daygrain__{}", source.spec.name.replace('.', "_"));
+    let staging = landing::staging(project.facts.dialect, &name);
+    let into = Destination {
+        warehouse: &**session,
+        dialect: project.facts.dialect,
+        staging: &staging,
+    };
+    match landing::load(&source.spec, surroundings(project), &files, into) {
+        Ok(_) => Ok(staging),
+        Err(LoadFailure::Whole(wrong)) => Err(wrong),
+        Err(LoadFailure::Partitions(wrong)) => {
+            let mut all = wrong.into_values().flatten();
+            let mut first = all.next().unwrap_or_else(|| {
+                let message = format!("the files of `{}` cannot be read", source.spec.name);
+                Diagnostic::error(crate::diagnostic::Code::BadCsv, message)
+            });
+            for other in all {
+                if let Some(label) = other.labels.into_iter().next() {
+                    first = first.label(label.span, other.message);
+                }
+            }
+            Err(Box::new(first))
+        }
+    }
 }

@@ -12,6 +12,8 @@ const ONE_USER: &[(&str, &str)] = &[
     ("serde_saphyr", "yaml"),
     ("sqlparser", "sql/"),
     ("annotate_snippets", "diagnostic.rs"),
+    ("object_store", "landing/list.rs"),
+    ("flate2", "landing/csv.rs"),
     ("tokio_postgres", "adapter/postgres/"),
     ("::duckdb", "adapter/duckdb/"),
     ("use duckdb", "adapter/duckdb/"),

@@ -5,6 +5,7 @@
 mod cli_reference;
 mod compiled_sql;
 mod floors;
+mod landing;
 mod materializations;
 mod merge;
 mod postgres;

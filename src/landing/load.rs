@@ -1,0 +1,404 @@
+//! The rows of files into a table of the declared columns.
+//!
+//! Where the target is the embedded database itself, its own readers fill the table in one
+//! statement. For any other target the same readers, on a database in memory, hand the rows over, so
+//! that every database gets the same values of the same files.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use serde_json::{Value as Json, json};
+
+use super::faults;
+use super::layout::{self, Layout, ReaderRef};
+use super::list::{self, FileEntry, Surroundings};
+use super::manifest::{self, Promises};
+use super::spec::{FileSource, Kind};
+use super::sql::{self, Macros, Part, Reader, Typing};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::dialect::Dialect;
+use crate::jinja::port::{Fetch, Transaction, Warehouse};
+use crate::relation::{Quoting, Relation};
+use crate::table::Datum;
+
+/// How many rows are handed over at once.
+const CHUNK: i64 = 50_000;
+
+/// How many parts one statement reads.
+const MOST_PARTS: usize = 200;
+
+/// Where rows are loaded to.
+#[derive(Clone, Copy)]
+pub struct Destination<'a> {
+    /// The session, with no transaction open.
+    pub warehouse: &'a dyn Warehouse,
+    /// Its SQL.
+    pub dialect: &'static Dialect,
+    /// The table to make, such as [`staging`] names it; one that is there is replaced.
+    pub staging: &'a Relation,
+}
+
+/// Rows by partition; a partition whose files hold none is there with 0.
+pub type Counts = BTreeMap<String, u64>;
+
+/// Why nothing was loaded.
+#[derive(Clone, Debug)]
+pub enum LoadFailure {
+    /// Files are wrong: what, by partition. The others can be loaded without them.
+    Partitions(BTreeMap<String, Vec<Diagnostic>>),
+    /// The database, or a copy of the files, failed.
+    Whole(Box<Diagnostic>),
+}
+
+impl From<Box<Diagnostic>> for LoadFailure {
+    fn from(diagnostic: Box<Diagnostic>) -> LoadFailure {
+        LoadFailure::Whole(diagnostic)
+    }
+}
+
+/// Names a temporary table of the session.
+pub fn staging(dialect: &Dialect, name: &str) -> Relation {
+    let mut relation = Relation::new(dialect, "", "", name);
+    relation.quoting = Quoting::ALL;
+    relation
+}
+
+/// Loads files into a new temporary table that has exactly the declared columns, in their order.
+///
+/// The files may belong to several partitions. All of them are loaded, or nothing is; no transaction is
+/// open afterwards.
+///
+/// # Errors
+/// Which partitions have wrong files, or what failed altogether.
+pub fn load(
+    source: &FileSource,
+    around: Surroundings<'_>,
+    files: &[FileEntry],
+    into: Destination<'_>,
+) -> Result<Counts, LoadFailure> {
+    let local = list::local(source, around, files).map_err(Box::new)?;
+    let opened: OnceLock<ReaderRef> = OnceLock::new();
+    let reader = || -> Result<ReaderRef, Box<Diagnostic>> {
+        if let Some(reader) = opened.get() {
+            return Ok(Arc::clone(reader));
+        }
+        let reader = Arc::new(Reader::open()?);
+        Ok(Arc::clone(opened.get_or_init(|| reader)))
+    };
+
+    let mut promises = manifest::promises(source, around, files, &local.paths).map_err(Box::new)?;
+    let mut wrong = std::mem::take(&mut promises.wrong);
+    let mut layouts: Vec<Layout> = Vec::new();
+    for (file, path) in files.iter().zip(&local.paths) {
+        match layout::layout(source, &file.path, path, &reader) {
+            Ok(layout) => layouts.push(layout),
+            Err(faults) => wrong
+                .entry(file.partition.clone())
+                .or_default()
+                .extend(faults),
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(LoadFailure::Partitions(wrong));
+    }
+    let mut order: Vec<usize> = (0..files.len()).collect();
+    order.sort_by(|a, b| files[*a].cmp(&files[*b]));
+    let parts = sql::parts(order.iter().map(|&at| {
+        let file = &files[at];
+        let gzip = sql::is_gzip(source, &file.path);
+        (
+            file.partition.as_str(),
+            &layouts[at],
+            local.paths[at].as_path(),
+            gzip,
+        )
+    }));
+    let names: BTreeMap<_, _> = files
+        .iter()
+        .zip(&local.paths)
+        .map(|(file, path)| (path.as_path(), file.path.as_str()))
+        .collect();
+    let work = Work {
+        source,
+        parts,
+        names,
+        promises,
+        into,
+    };
+    let mut counts = if into.dialect.profile.embedded {
+        work.within(&reader)?
+    } else {
+        work.across(&*reader()?)?
+    };
+    for file in files {
+        counts.entry(file.partition.clone()).or_insert(0);
+    }
+    Ok(counts)
+}
+
+struct Work<'a> {
+    source: &'a FileSource,
+    parts: Vec<Part<'a>>,
+    /// The files as users see them.
+    names: BTreeMap<&'a std::path::Path, &'a str>,
+    promises: Promises,
+    into: Destination<'a>,
+}
+
+impl Work<'_> {
+    /// Lets the target read the files itself.
+    fn within(
+        &self,
+        reader: &dyn Fn() -> Result<ReaderRef, Box<Diagnostic>>,
+    ) -> Result<Counts, LoadFailure> {
+        let Destination {
+            warehouse,
+            dialect,
+            staging,
+        } = self.into;
+        let macros = Macros::of(dialect);
+        let relation = staging.render(dialect);
+        let run = |sql: &str| warehouse.query(sql, Transaction::AsIs, Fetch::Nothing);
+        if self.parts.is_empty() {
+            run(&self.create_sql(&macros)?)?;
+            return Ok(Counts::new());
+        }
+        for (index, parts) in self.parts.chunks(MOST_PARTS).enumerate() {
+            let name = if index == 0 {
+                "landing_create"
+            } else {
+                "landing_insert"
+            };
+            let sql = self.read_sql(&macros, name, &relation, parts, Typing::Declared)?;
+            if let Err(failure) = run(&sql) {
+                if failure.code != Code::Database {
+                    return Err(failure.into());
+                }
+                return Err(self.blame(&*reader()?, failure));
+            }
+        }
+        let sql = macros.sql("landing_count", &self.count_args(&relation))?;
+        let counted = warehouse.query(&sql, Transaction::AsIs, Fetch::Rows)?;
+        let mut counts = Counts::new();
+        for row in &counted.table.rows {
+            if let (name, Datum::Int(rows)) = (&row[0], &row[1]) {
+                counts.insert(name.to_text(), u64::try_from(*rows).unwrap_or_default());
+            }
+        }
+        let mut wrong = BTreeMap::new();
+        for parts in self.by_partition() {
+            let partition = parts[0].partition;
+            let rows = counts.get(partition).copied().unwrap_or_default();
+            if let Some(fault) = self.miscount(partition, rows) {
+                wrong.insert(partition.to_owned(), vec![fault]);
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(counts);
+        }
+        run(&format!("drop table {relation}"))?;
+        Err(LoadFailure::Partitions(wrong))
+    }
+
+    /// Tells whether a partition has other rows than its manifest promises.
+    fn miscount(&self, partition: &str, rows: u64) -> Option<Diagnostic> {
+        let promised = *self.promises.rows.get(partition)?;
+        (promised != rows).then(|| manifest::miscounted(self.source, partition, promised, rows))
+    }
+
+    /// Reads the files in memory and hands their rows over.
+    fn across(&self, reader: &Reader) -> Result<Counts, LoadFailure> {
+        let Destination {
+            warehouse,
+            dialect,
+            staging,
+        } = self.into;
+        let created = self.create_sql(&Macros::of(dialect))?;
+        let mut counts = Counts::new();
+        let mut wrong: BTreeMap<String, Vec<Diagnostic>> = BTreeMap::new();
+        warehouse.begin()?;
+        let outcome = warehouse
+            .query(&created, Transaction::AsIs, Fetch::Nothing)
+            .map_err(LoadFailure::Whole)
+            .and_then(|_| {
+                for parts in self.by_partition() {
+                    let partition = parts[0].partition;
+                    if let Err(faults) = self.read(reader, parts)? {
+                        wrong.insert(partition.to_owned(), faults);
+                        continue;
+                    }
+                    // After a fault the others are only looked at.
+                    if wrong.is_empty() {
+                        let rows = self.hand_over(reader, staging, partition)?;
+                        counts.insert(partition.to_owned(), rows);
+                        if let Some(fault) = self.miscount(partition, rows) {
+                            wrong.insert(partition.to_owned(), vec![fault]);
+                        }
+                    }
+                }
+                if wrong.is_empty() {
+                    return Ok(());
+                }
+                Err(LoadFailure::Partitions(std::mem::take(&mut wrong)))
+            });
+        match outcome {
+            Ok(()) => {
+                warehouse.commit()?;
+                Ok(counts)
+            }
+            Err(failure) => {
+                // What failed first is worth more than a failure to undo it.
+                let _ = warehouse.rollback();
+                Err(failure)
+            }
+        }
+    }
+
+    /// The parts, by partition.
+    fn by_partition(&self) -> impl Iterator<Item = &[Part<'_>]> {
+        self.parts.chunk_by(|a, b| a.partition == b.partition)
+    }
+
+    /// Reads one partition into the table `landing` of the database in memory.
+    #[allow(
+        clippy::type_complexity,
+        reason = "the outer failure is of daygrain, the inner of the files"
+    )]
+    fn read(
+        &self,
+        reader: &Reader,
+        parts: &[Part<'_>],
+    ) -> Result<Result<(), Vec<Diagnostic>>, Box<Diagnostic>> {
+        let sql = self.read_sql(
+            &reader.macros,
+            "landing_create",
+            "landing",
+            parts,
+            Typing::Portable,
+        )?;
+        let Err(error) = reader.execute(&sql) else {
+            return Ok(Ok(()));
+        };
+        let mut faults = Vec::new();
+        let shown = |part: &Part<'_>| -> Vec<&str> {
+            part.files
+                .iter()
+                .map(|path| self.names.get(path).copied().unwrap_or_default())
+                .collect()
+        };
+        for part in parts {
+            faults.extend(faults::of_part(self.source, part, &shown(part), reader));
+        }
+        if faults.is_empty() {
+            faults.push(faults::in_its_words(
+                self.source,
+                &parts[0],
+                &shown(&parts[0]),
+                &error,
+            ));
+        }
+        Ok(Err(faults))
+    }
+
+    /// Copies the table `landing` of the database in memory into the target's.
+    fn hand_over(
+        &self,
+        reader: &Reader,
+        staging: &Relation,
+        partition: &str,
+    ) -> Result<u64, LoadFailure> {
+        let mut from = 0;
+        let mut loaded = 0;
+        loop {
+            let args = ["landing".into(), from.into(), (from + CHUNK).into()];
+            let sql = reader.macros.sql("landing_rows", &args)?;
+            let rows = reader.fetch(&sql).map_err(|e| sql::told(&e))?;
+            if rows.rows.is_empty() {
+                return Ok(loaded);
+            }
+            loaded += rows.rows.len() as u64;
+            if let Err(refused) = self.into.warehouse.load(staging, &rows) {
+                if refused.code != Code::Database {
+                    return Err(refused.into());
+                }
+                let note = format!(
+                    "while the partition `{partition}` of the source `{}` was loaded",
+                    self.source.name
+                );
+                let faults = BTreeMap::from([(partition.to_owned(), vec![refused.note(note)])]);
+                return Err(LoadFailure::Partitions(faults));
+            }
+            from += CHUNK;
+        }
+    }
+
+    /// Finds the partitions that made a statement fail.
+    fn blame(&self, reader: &Reader, failure: Box<Diagnostic>) -> LoadFailure {
+        let mut wrong = BTreeMap::new();
+        for parts in self.by_partition() {
+            match self.read(reader, parts) {
+                Ok(Ok(())) => {}
+                Ok(Err(faults)) => drop(wrong.insert(parts[0].partition.to_owned(), faults)),
+                Err(fault) => return LoadFailure::Whole(fault),
+            }
+        }
+        if wrong.is_empty() {
+            return LoadFailure::Whole(failure);
+        }
+        LoadFailure::Partitions(wrong)
+    }
+
+    fn create_sql(&self, macros: &Macros) -> Result<String, Box<Diagnostic>> {
+        let Destination {
+            dialect, staging, ..
+        } = self.into;
+        let columns: Vec<Json> = self
+            .source
+            .columns
+            .iter()
+            .map(|column| {
+                json!({
+                    "quoted": dialect.quote_identifier(&column.name),
+                    "data_type": column.data_type,
+                })
+            })
+            .collect();
+        macros.sql(
+            "landing_create_staging",
+            &[staging.render(dialect).into(), columns.into()],
+        )
+    }
+
+    fn read_sql(
+        &self,
+        macros: &Macros,
+        name: &str,
+        relation: &str,
+        parts: &[Part<'_>],
+        typing: Typing,
+    ) -> Result<String, Box<Diagnostic>> {
+        let parts: Vec<Json> = parts
+            .iter()
+            .map(|part| sql::part_json(self.source, part))
+            .collect();
+        let columns = sql::columns_json(self.source, typing);
+        let options = sql::options_json(self.source);
+        macros.sql(name, &[relation.into(), parts.into(), columns, options])
+    }
+
+    fn count_args(&self, relation: &str) -> [Json; 3] {
+        let field = self.source.field;
+        let column = sql::columns_json(self.source, Typing::Declared)[field].clone();
+        let name = self.parts.first().map_or("", |part| part.partition);
+        let pattern = match self.source.columns[field].kind {
+            Kind::Date | Kind::Timestamp | Kind::TimestampTz => match name.len() {
+                4 => sql::literal("%Y").into(),
+                7 => sql::literal("%Y-%m").into(),
+                10 => sql::literal("%Y-%m-%d").into(),
+                _ => sql::literal("%Y-%m-%dT%H").into(),
+            },
+            _ => Json::Null,
+        };
+        [relation.into(), column, pattern]
+    }
+}

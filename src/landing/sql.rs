@@ -1,0 +1,343 @@
+//! The SQL that reads files, by the built-in macros of the embedded database, and the session on a
+//! database in memory that runs it where the target has no readers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+
+use serde_json::{Map, Value as Json, json};
+use tokio::runtime::Runtime;
+
+use super::layout::{Field, Layout};
+use super::pattern::bounds;
+use super::spec::{Compression, FileColumn, FileSource, Format, Header, Kind};
+use crate::adapter::{self, AdapterError, AdapterErrorKind, Connection};
+use crate::config::profile::Target;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::dialect::{self, Dialect};
+use crate::jinja::language::{Engine, Lookup, Scope, from_json};
+use crate::jinja::{Value, builtin};
+use crate::table::Table;
+
+/// The macros of a dialect that have to do with files.
+pub(super) struct Macros {
+    engine: Engine,
+    scope: Scope,
+}
+
+impl Macros {
+    pub(super) fn of(dialect: &Dialect) -> Macros {
+        let mut files = builtin::macro_files(dialect);
+        files.retain(|file| file.file.path.ends_with("/landing.sql"));
+        let lookup = Lookup {
+            root: builtin::PACKAGE.into(),
+            dialect: dialect.name.into(),
+            builtin: builtin::packages(dialect),
+            ..Lookup::default()
+        };
+        let (engine, faults) = Engine::new(&files, lookup);
+        debug_assert!(faults.is_empty(), "the built-in macros are sound");
+        let scope = Scope {
+            package: builtin::PACKAGE.into(),
+            root: Value::from(()),
+        };
+        Macros { engine, scope }
+    }
+
+    /// Renders a macro.
+    pub(super) fn sql(&self, name: &str, args: &[Json]) -> Result<String, Box<Diagnostic>> {
+        let args: Vec<Value> = args.iter().map(from_json).collect();
+        let text = self.engine.call(name, &args, &[], &self.scope)?;
+        Ok(text.to_string())
+    }
+}
+
+/// Files of one partition and one layout.
+pub(super) struct Part<'a> {
+    pub partition: &'a str,
+    pub layout: &'a Layout,
+    pub files: Vec<&'a Path>,
+    pub gzip: bool,
+}
+
+/// Writes a text as a literal of the embedded database.
+pub(super) fn literal(text: &str) -> String {
+    dialect::embedded().string_literal(text)
+}
+
+fn quoted(name: &str) -> String {
+    dialect::embedded().quote_identifier(name)
+}
+
+/// A part as the macros take it.
+pub(super) fn part_json(source: &FileSource, part: &Part<'_>) -> Json {
+    let fields: Vec<Json> = part
+        .layout
+        .fields
+        .iter()
+        .map(|field| field_json(source, field))
+        .collect();
+    let held: Map<String, Json> = part
+        .layout
+        .fields
+        .iter()
+        .filter_map(|field| {
+            let column = &source.columns[field.column?];
+            Some((column.name.clone(), field_json(source, field)))
+        })
+        .collect();
+    let files: Vec<String> = part
+        .files
+        .iter()
+        .map(|path| literal(&path.to_string_lossy()))
+        .collect();
+    let mut json = partition_json(source, part.partition);
+    json.insert("files".to_owned(), files.into());
+    json.insert("fields".to_owned(), fields.into());
+    json.insert("held".to_owned(), held.into());
+    let compression = if part.gzip { "gzip" } else { "uncompressed" };
+    json.insert("compression".to_owned(), compression.into());
+    json.into()
+}
+
+/// What a partition's name is, as a value and as bounds.
+pub(super) fn partition_json(source: &FileSource, partition: &str) -> Map<String, Json> {
+    let kind = source.columns[source.field].kind;
+    let mut json = Map::new();
+    let range = match kind {
+        Kind::Date | Kind::Timestamp | Kind::TimestampTz => bounds(partition),
+        _ => None,
+    };
+    match range {
+        Some((from, to)) => {
+            let write = |at: jiff::civil::DateTime| match kind {
+                Kind::Date => literal(&at.date().to_string()),
+                Kind::TimestampTz => literal(&format!("{at}+00")),
+                _ => literal(&at.to_string()),
+            };
+            json.insert("key".to_owned(), write(from).into());
+            json.insert("from".to_owned(), write(from).into());
+            json.insert("to".to_owned(), write(to).into());
+            json.insert("equal".to_owned(), Json::Null);
+        }
+        None => {
+            json.insert("key".to_owned(), literal(partition).into());
+            json.insert("equal".to_owned(), literal(partition).into());
+        }
+    }
+    json
+}
+
+/// A field of a file as the macros take it.
+pub(super) fn field_json(source: &FileSource, field: &Field) -> Json {
+    json!({
+        "literal": literal(&field.name),
+        "quoted": quoted(&field.name),
+        "read_as": read_as(source, field),
+    })
+}
+
+/// The type that a reader gives a field.
+fn read_as(source: &FileSource, field: &Field) -> String {
+    if let Some(own) = &field.data_type {
+        return own.to_lowercase();
+    }
+    let Some(column) = field.column.map(|at| &source.columns[at]) else {
+        return "varchar".to_owned();
+    };
+    match (&source.format, column.kind) {
+        (Format::Csv(_), Kind::Double | Kind::Boolean) => reader_type(column),
+        _ => "varchar".to_owned(),
+    }
+}
+
+/// The columns as the macros take them; `own` tells whether the embedded database is the target itself.
+pub(super) fn columns_json(source: &FileSource, own: Typing) -> Json {
+    let columns = source.columns.iter().enumerate().map(|(at, column)| {
+        let kind = match column.kind {
+            Kind::SmallInt | Kind::Integer | Kind::BigInt => "integer",
+            Kind::Number(Some(_)) => "decimal",
+            // Without digits, the embedded database's own default.
+            Kind::Number(None) if own == Typing::Declared => "decimal",
+            Kind::Date => "date",
+            Kind::Timestamp => "timestamp",
+            Kind::TimestampTz => "instant",
+            _ => "plain",
+        };
+        let scale = match column.kind {
+            Kind::Number(Some((_, scale))) => scale,
+            _ => DEFAULT_SCALE,
+        };
+        let data_type = match own {
+            Typing::Declared => column.data_type.clone(),
+            Typing::Portable => reader_type(column),
+        };
+        json!({
+            "name": column.name,
+            "quoted": quoted(&column.name),
+            "kind": kind,
+            "type": data_type,
+            "scale": scale,
+            "is_field": at == source.field,
+        })
+    });
+    columns.collect::<Vec<Json>>().into()
+}
+
+/// The digits after the point of the embedded database's `numeric`.
+const DEFAULT_SCALE: u8 = 3;
+
+/// Whose type names are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Typing {
+    /// The declared ones: the target is the embedded database.
+    Declared,
+    /// What every database knows; what it does not stays text, and the target reads it.
+    Portable,
+}
+
+/// The type of the embedded database that holds a column's values on their way to another.
+fn reader_type(column: &FileColumn) -> String {
+    let plain = match column.kind {
+        Kind::SmallInt => "smallint",
+        Kind::Integer => "integer",
+        Kind::BigInt => "bigint",
+        Kind::Number(Some((digits, scale))) if digits <= 38 && digits > 0 && scale <= digits => {
+            return format!("decimal({digits}, {scale})");
+        }
+        Kind::Double => "double",
+        Kind::Boolean => "boolean",
+        Kind::Date => "date",
+        Kind::Timestamp => "timestamp",
+        Kind::TimestampTz => "timestamptz",
+        Kind::Number(_) | Kind::Text | Kind::Other => "varchar",
+    };
+    plain.to_owned()
+}
+
+/// How the files are read, as the macros take it.
+pub(super) fn options_json(source: &FileSource) -> Json {
+    let mut json = json!({ "format": source.format.as_str() });
+    if let Format::Csv(options) = &source.format {
+        let one = |byte: u8| literal(&char::from(byte).to_string());
+        json["header"] = (if options.header == Header::Named {
+            "true"
+        } else {
+            "false"
+        })
+        .into();
+        json["delimiter"] = one(options.delimiter).into();
+        json["quote"] = one(options.quote).into();
+        json["escape"] = one(options.escape).into();
+        json["null"] = literal(&options.null).into();
+    }
+    json
+}
+
+/// Tells whether a file is packed.
+pub(super) fn is_gzip(source: &FileSource, path: &str) -> bool {
+    let compression = match &source.format {
+        Format::Csv(options) => options.compression,
+        Format::Json(compression) => *compression,
+        Format::Parquet => Compression::None,
+    };
+    compression.is_gzip(path)
+}
+
+/// A session on a database in memory, whose zone is UTC whatever the machine's is.
+pub(super) struct Reader {
+    session: Mutex<(Runtime, Box<dyn Connection>)>,
+    pub(super) macros: Macros,
+    /// Where the database spills what does not fit into memory.
+    _spill: tempfile::TempDir,
+}
+
+impl Reader {
+    pub(super) fn open() -> Result<Reader, Box<Diagnostic>> {
+        let io = |e: std::io::Error| {
+            let message = format!("cannot open a database in memory to read files: {e}");
+            Box::new(Diagnostic::error(Code::Io, message))
+        };
+        let spill = tempfile::Builder::new()
+            .prefix("daygrain-landing-")
+            .tempdir()
+            .map_err(io)?;
+        let fields = json!({
+            "config_options": {"temp_directory": spill.path().to_string_lossy()},
+            "settings": {"TimeZone": "UTC"},
+        });
+        let target = Target {
+            profile: "landing".to_owned(),
+            name: "reader".to_owned(),
+            dialect: dialect::embedded(),
+            database: "memory".to_owned(),
+            schema: dialect::embedded().default_schema.to_owned(),
+            threads: 1,
+            fields: fields.as_object().cloned().unwrap_or_default(),
+            span: None,
+            file: None,
+        };
+        let adapter = adapter::open(&target, spill.path())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(io)?;
+        let connection = runtime.block_on(adapter.connect()).map_err(|e| told(&e))?;
+        Ok(Reader {
+            session: Mutex::new((runtime, connection)),
+            macros: Macros::of(dialect::embedded()),
+            _spill: spill,
+        })
+    }
+
+    pub(super) fn execute(&self, sql: &str) -> Result<(), AdapterError> {
+        let mut session = self
+            .session
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (runtime, connection) = &mut *session;
+        runtime.block_on(connection.execute(sql)).map(|_| ())
+    }
+
+    pub(super) fn fetch(&self, sql: &str) -> Result<Table, AdapterError> {
+        let mut session = self
+            .session
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (runtime, connection) = &mut *session;
+        runtime
+            .block_on(connection.fetch(sql))
+            .map(|(_, table)| table)
+    }
+}
+
+/// The reader's own words as a diagnostic.
+pub(super) fn told(error: &AdapterError) -> Box<Diagnostic> {
+    let code = match error.kind {
+        AdapterErrorKind::Cancelled => Code::Cancelled,
+        _ => Code::Database,
+    };
+    Box::new(Diagnostic::error(code, error.message.clone()))
+}
+
+/// Parts by what they must share to be read by one reader.
+pub(super) fn parts<'a>(
+    files: impl Iterator<Item = (&'a str, &'a Layout, &'a Path, bool)>,
+) -> Vec<Part<'a>> {
+    let mut parts: BTreeMap<(&str, &Layout, bool), Vec<&Path>> = BTreeMap::new();
+    for (partition, layout, path, gzip) in files {
+        parts
+            .entry((partition, layout, gzip))
+            .or_default()
+            .push(path);
+    }
+    parts
+        .into_iter()
+        .map(|((partition, layout, gzip), files)| Part {
+            partition,
+            layout,
+            files,
+            gzip,
+        })
+        .collect()
+}
