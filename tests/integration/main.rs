@@ -7,6 +7,7 @@ mod compiled_sql;
 mod floors;
 mod materializations;
 mod merge;
+mod microbatch;
 mod postgres;
 mod run_loop;
 mod secrets;

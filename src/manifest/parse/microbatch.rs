@@ -35,8 +35,8 @@ pub fn fill(project: &Project<'_>, manifest: &mut Manifest, diagnostics: &mut Ve
     let mut forced = Vec::new();
     for id in &models {
         let model = read(&manifest.nodes[id], diagnostics);
-        check_inputs(manifest, &manifest.nodes[id], diagnostics);
         let Some(model) = model else { continue };
+        check_inputs(manifest, &manifest.nodes[id], diagnostics);
         let node = Arc::make_mut(&mut manifest.nodes[id]);
         // As dbt shows it: a date has become a time.
         let begin = microbatch::iso_local(model.begin).into();
