@@ -104,6 +104,13 @@ fn lines(ran: &Ran, part: &str) -> String {
     short.collect::<Vec<_>>().join("\n")
 }
 
+/// The warning that comes before the project is counted.
+fn warning(ran: &Ran) -> &str {
+    let text = &ran.stdout[ran.stdout.find("warning[").expect("a warning")..];
+    let end = text.find("  Found").expect("the project's parts");
+    text[..end - "00:00:00".len()].trim_end()
+}
+
 #[test]
 fn a_first_run_starts_at_begin_and_later_ones_look_back() {
     let files = INPUT.to_owned() + &model("m", "", "select * from {{ ref('input') }}");
@@ -308,8 +315,13 @@ fn batches_run_side_by_side_where_the_database_lets_them() {
         "no batch had a thread of its own"
     );
     let ran = run_at(&postgres, "2024-01-01T13:57:00Z", &args).expect(0);
-    let told = "`concurrent_batches` is true, but postgres takes batches one after another";
-    assert!(ran.stdout.contains(told), "{}", ran.stdout);
+    insta::assert_snapshot!(warning(&ran), @r"
+        warning[sequential-batches]: `concurrent_batches` is true, but postgres takes batches one after another
+         --> models/m.sql:1:61
+          |
+        1 | {{ config(materialized='incremental', incremental_strategy='microbatch', event_time='seen', batch_size='hour',
+          |                                                             ^^^^^^^^^^
+        ");
     assert_eq!(ids(&postgres, "m"), [1]);
 }
 
@@ -383,9 +395,7 @@ fn inputs_without_an_event_time_are_warned_of() {
         "select 1 as id, cast('2024-01-01' as timestamp)  as seen",
     );
     let ran = embedded(&files).run(&["parse"]).expect(0);
-    let warning =
-        &ran.stdout[ran.stdout.find("warning[").unwrap()..ran.stdout.find("  Found").unwrap() - 9];
-    insta::assert_snapshot!(warning, @r"
+    insta::assert_snapshot!(warning(&ran), @r"
         warning[no-event-time]: the microbatch model `m` reads nothing that has an `event_time`, so each batch reads all rows
          --> models/m.sql:1:61
           |
@@ -460,7 +470,17 @@ fn a_projects_own_strategy_has_batches_if_a_flag_says_so() {
             "{}",
             first.stdout
         );
-        assert_eq!(first.stdout.contains("runs without batches"), !batches);
+        if !batches {
+            insta::assert_snapshot!(warning(&first), @r"
+        warning[unbatched-strategy]: this project's own `get_incremental_microbatch_sql` runs without batches
+         --> models/m.sql:1:61
+          |
+        1 | {{ config(materialized='incremental', incremental_strategy='microbatch', event_time='seen', batch_size='day',
+          |                                                             ^^^^^^^^^^
+          |
+          = help: set `flags: {require_batched_execution_for_custom_microbatch_strategy: true}` in dbt_project.yml
+        ");
+        }
         let ran = run_at(&sandbox, now, &["run", "-s", "m"]).expect(0);
         assert!(ran.stdout.contains("own strategy"), "{}", ran.stdout);
     }
