@@ -485,3 +485,35 @@ fn a_projects_own_strategy_has_batches_if_a_flag_says_so() {
         assert!(ran.stdout.contains("own strategy"), "{}", ran.stdout);
     }
 }
+
+#[test]
+fn an_interrupt_reaches_batches_side_by_side() {
+    let slow = "\
+select {% if model.batch and model.batch.id != '20240101' %}
+    (select count(*) from range(100000000) as a, range(100000) as b where a.range % 7 = b.range % 3)
+    {% else %} 1 {% endif %} as id, seen
+from {{ ref('input') }}";
+    let hook = "on-run-end: [\"{{ log('built ' ~ results[-1].batch_results.successful | length, info=true) }}\"]\n";
+    let sandbox = embedded(&format!("{hook}{INPUT}{}", model("m", "", slow)));
+    let range = [
+        "--event-time-start",
+        "2024-01-01",
+        "--event-time-end",
+        "2024-01-08",
+    ];
+    let args = [&["run", "--threads", "3"][..], &range].concat();
+    let ran = sandbox.interrupt(&args).expect(1);
+    assert!(
+        ran.stdout.contains("PARTIAL SUCCESS (1/7)"),
+        "{}",
+        ran.stdout
+    );
+    let failed = &result(&sandbox, "m")["batch_results"]["failed"];
+    assert_eq!(failed.as_array().unwrap().len(), 6);
+    let fine = embedded(&format!(
+        "{hook}{INPUT}{}",
+        model("m", "", "select * from {{ ref('input') }}")
+    ));
+    let ran = run_at(&fine, "2024-01-02T01:00:00Z", &["run"]).expect(0);
+    assert!(ran.stdout.contains("built 2"), "{}", ran.stdout);
+}
