@@ -75,6 +75,10 @@ codes! {
     BadConfig = "bad-config",
     /// A microbatch model none of whose inputs has an `event_time`.
     NoEventTime = "no-event-time",
+    /// Batches that should run side by side, on a database that takes them one after another.
+    SequentialBatches = "sequential-batches",
+    /// A project's own microbatch strategy, which runs without batches.
+    UnbatchedStrategy = "unbatched-strategy",
     /// A config path of `dbt_project.yml` that no node has.
     UnusedConfig = "unused-config",
     /// Something of dbt that daygrain does not do yet.

@@ -197,6 +197,12 @@ pub fn iso_text(at: DateTime) -> String {
     format!("{}+00:00", iso_local(at))
 }
 
+/// The bounds of batches as artifacts and hooks show them.
+pub fn iso_bounds(batches: &[Batch]) -> Vec<[String; 2]> {
+    let bounds = batches.iter().map(|batch| [batch.start, batch.end]);
+    bounds.map(|bounds| bounds.map(iso_text)).collect()
+}
+
 /// A time without a zone in ISO 8601: `2026-11-01T00:00:00`.
 pub fn iso_local(at: DateTime) -> String {
     at.strftime(with_fraction(at, "%Y-%m-%dT%H:%M:%S"))

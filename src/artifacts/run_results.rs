@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json};
 use super::{Invocation, instant, write_document};
 use crate::executor::event::{NodeResult, NodeStatus};
 use crate::manifest::ResourceType;
-use crate::microbatch::{self, Batch, BatchResults};
+use crate::microbatch::{BatchResults, iso_bounds};
 
 const SCHEMA: &str = "https://schemas.getdbt.com/dbt/run-results/v6.json";
 
@@ -76,15 +76,10 @@ struct BatchesShape<'a>(&'a BatchResults);
 
 impl Serialize for BatchesShape<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bounds = |batches: &[Batch]| -> Vec<[String; 2]> {
-            let batches = batches.iter();
-            batches
-                .map(|batch| [batch.start, batch.end].map(microbatch::iso_text))
-                .collect()
-        };
+        let BatchResults { successful, failed } = self.0;
         let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("successful", &bounds(&self.0.successful))?;
-        map.serialize_entry("failed", &bounds(&self.0.failed))?;
+        map.serialize_entry("successful", &iso_bounds(successful))?;
+        map.serialize_entry("failed", &iso_bounds(failed))?;
         map.end()
     }
 }

@@ -16,6 +16,7 @@ use crate::jinja::language;
 use crate::jinja::port::{Fetch, Transaction};
 use crate::jinja::{Value, Warehouse};
 use crate::manifest::{Node, ResourceType, UniqueId};
+use crate::microbatch::iso_bounds;
 use crate::relation::Relation;
 
 /// A hook failed; its result says why.
@@ -153,6 +154,12 @@ fn selected_names(selected: &[UniqueId]) -> (&'static str, Value) {
 /// What a hook sees of a result, in dbt's words.
 fn shown(project: &Project, result: &NodeResult) -> serde_json::Value {
     let node = project.manifest.nodes.get(&result.node.unique_id);
+    let batches = result.batch_results.as_ref().map(|batches| {
+        json!({
+            "successful": iso_bounds(&batches.successful),
+            "failed": iso_bounds(&batches.failed),
+        })
+    });
     json!({
         "status": result.status.as_str(),
         "message": result.message,
@@ -165,6 +172,7 @@ fn shown(project: &Project, result: &NodeResult) -> serde_json::Value {
             "code": result.response_code,
             "rows_affected": result.rows_affected,
         },
+        "batch_results": batches,
         "node": node.map(|node| project.node_json(node)),
     })
 }

@@ -229,6 +229,9 @@ impl Run<'_> {
     }
 
     /// The node as one batch sees it: pre-hooks belong to the first, post-hooks to the last.
+    ///
+    /// What describes the whole table is done by these two as well: side by side, the batches between
+    /// them would get into each other's way.
     fn node_of(&self, at: usize) -> Node {
         let mut node = Node::clone(self.node);
         if at > 0 {
@@ -236,6 +239,10 @@ impl Run<'_> {
         }
         if at + 1 < self.batches.len() {
             node.config.set.shift_remove("post-hook");
+        }
+        if at > 0 && at + 1 < self.batches.len() {
+            node.config.set.shift_remove("persist_docs");
+            node.config.set.shift_remove("grants");
         }
         node
     }

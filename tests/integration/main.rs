@@ -8,6 +8,7 @@ mod floors;
 mod landing;
 mod materializations;
 mod merge;
+mod microbatch;
 mod postgres;
 mod run_loop;
 mod secrets;

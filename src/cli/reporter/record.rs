@@ -594,6 +594,8 @@ fn diagnosed(diagnostic: &Diagnostic) -> Record {
         Code::UnknownPatch => ("NoNodeForYamlKey", "I058"),
         Code::EmptySelection => ("NoNodesSelected", "Q038"),
         Code::NoEventTime => ("MicrobatchModelNoEventTimeInputs", "I074"),
+        Code::SequentialBatches => ("InvalidConcurrentBatchesConfig", "I075"),
+        Code::UnbatchedStrategy => ("MicrobatchMacroOutsideOfBatchesDeprecation", "D020"),
         _ => ("Diagnostic", "D002"),
     };
     let level = if diagnostic.is_error() {

@@ -60,6 +60,7 @@ fn facts(id: &str, materialization: &str) -> Arc<NodeFacts> {
         unique_id: id.into(),
         resource_type,
         materialization: materialization.to_owned(),
+        microbatch: false,
         relation: has_relation.then(|| format!("\"dev\".\"main\".\"{name}\"")),
         short_relation: has_relation.then(|| format!("main.{name}")),
         path: format!("models/{name}.sql"),
@@ -89,6 +90,7 @@ fn result(node: &Arc<NodeFacts>, status: NodeStatus, message: Option<&str>) -> N
         execute: phase,
         thread: "Thread-1".to_owned(),
         elapsed: Duration::from_millis(120),
+        batch_results: None,
     }
 }
 

@@ -28,15 +28,15 @@ pub fn fill(project: &Project<'_>, manifest: &mut Manifest, diagnostics: &mut Ve
     if has_own_strategy(project) && !batches_own_strategy(project) {
         let message = format!("this project's own `{STRATEGY}` runs without batches");
         let help = "set `flags: {require_batched_execution_for_custom_microbatch_strategy: true}` in dbt_project.yml";
-        let warning = Diagnostic::warning(Code::Deprecated, message);
+        let warning = Diagnostic::warning(Code::UnbatchedStrategy, message);
         diagnostics.push(warning.at(place(&manifest.nodes[first])).help(help));
         return;
     }
     let mut forced = Vec::new();
     for id in &models {
         let model = read(&manifest.nodes[id], diagnostics);
-        check_inputs(manifest, &manifest.nodes[id], diagnostics);
         let Some(model) = model else { continue };
+        check_inputs(manifest, &manifest.nodes[id], diagnostics);
         let node = Arc::make_mut(&mut manifest.nodes[id]);
         // As dbt shows it: a date has become a time.
         let begin = microbatch::iso_local(model.begin).into();
@@ -52,7 +52,7 @@ pub fn fill(project: &Project<'_>, manifest: &mut Manifest, diagnostics: &mut Ve
             "`concurrent_batches` is true, but {} takes batches one after another",
             dialect.name
         );
-        let mut warning = Diagnostic::warning(Code::BadConfig, message);
+        let mut warning = Diagnostic::warning(Code::SequentialBatches, message);
         if forced.len() > 1 {
             warning = warning.note(format!("and in {} more places", forced.len() - 1));
         }
