@@ -104,9 +104,7 @@ impl Granularity {
             }
             Granularity::Day => day(partition).to_datetime(Time::midnight()),
             Granularity::Month => month(partition).to_datetime(Time::midnight()),
-            Granularity::Year => {
-                month(partition.saturating_mul(12)).to_datetime(Time::midnight())
-            }
+            Granularity::Year => month(partition.saturating_mul(12)).to_datetime(Time::midnight()),
         }
     }
 }
@@ -118,7 +116,8 @@ impl fmt::Display for Granularity {
 }
 
 fn days(day: Date) -> i32 {
-    day.since(date(1970, 1, 1)).map_or(0, |span| span.get_days())
+    day.since(date(1970, 1, 1))
+        .map_or(0, |span| span.get_days())
 }
 
 /// Reads `2026`, `2026-11`, `2026-11-05`, `2026-11-05T13`, `2026-11-05 13:00` and longer.
@@ -311,9 +310,7 @@ impl Mapping {
                 shift(parent.covering(range, reader), from, to)
             }
             Mapping::Window(from, to) => parent.covering(shift(range, from, to), reader),
-            Mapping::Upto => {
-                PartitionRange::new(parent.begin, parent.covering(range, reader).last)
-            }
+            Mapping::Upto => PartitionRange::new(parent.begin, parent.covering(range, reader).last),
             Mapping::All => PartitionRange::new(parent.begin, i32::MAX),
         };
         PartitionRange::new(read.first.max(parent.begin), read.last)
@@ -452,7 +449,10 @@ mod tests {
         let read: Vec<String> = cases
             .iter()
             .map(|(mapping, reader, key, parent)| {
-                format!("{mapping} of {key}: {}", read(*mapping, reader, key, parent))
+                format!(
+                    "{mapping} of {key}: {}",
+                    read(*mapping, reader, key, parent)
+                )
             })
             .collect();
         insta::assert_snapshot!(read.join("\n"), @r"

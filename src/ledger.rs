@@ -220,7 +220,10 @@ impl Ledger {
     /// The statements that make it where it is missing.
     pub fn create(&self) -> Vec<String> {
         let table = |name: &str, columns: &str| {
-            format!("create table if not exists {} ({columns})", self.table(name))
+            format!(
+                "create table if not exists {} ({columns})",
+                self.table(name)
+            )
         };
         let mut statements = vec![
             format!(
@@ -501,7 +504,11 @@ impl Ledger {
     /// The statement that takes a lease that is free, run out, or the holder's own; it returns the
     /// fencing number, and no row where somebody else holds it.
     pub fn take_lease(&self, relation: RelationId, holder: &str, seconds: u32) -> String {
-        let (table, holder, now) = (self.table("leases"), self.text(holder), self.dialect.utc_now);
+        let (table, holder, now) = (
+            self.table("leases"),
+            self.text(holder),
+            self.dialect.utc_now,
+        );
         let until = format!("{now} + interval '{seconds} seconds'");
         format!(
             "insert into {table} as held (relation, fence, beat, holder, expires) values ({}, 1, 0, {holder}, {until})\n\

@@ -85,7 +85,10 @@ impl Engine {
         let (mut step_of, mut item_of) = (HashMap::new(), HashMap::new());
         for (at, step) in plan.steps.iter().enumerate() {
             if let Some(item) = board.find(&step.node)
-                && matches!(board.items[item].kind, ItemKind::Managed | ItemKind::Rebuilt)
+                && matches!(
+                    board.items[item].kind,
+                    ItemKind::Managed | ItemKind::Rebuilt
+                )
             {
                 step_of.insert(item, at);
                 item_of.insert(at, item);
@@ -136,7 +139,11 @@ impl Engine {
                 };
                 let above = graph.reach([index], Walk::Ancestors, None);
                 let mut others = node.depends_on.iter().filter(|other| other != id);
-                others.all(|other| graph.index(other).is_some_and(|other| above.contains(&other)))
+                others.all(|other| {
+                    graph
+                        .index(other)
+                        .is_some_and(|other| above.contains(&other))
+                })
             });
             let item = judged
                 .filter(|id| {
@@ -163,7 +170,10 @@ impl Engine {
         }
         if let Some(&parent) = self.item_of.get(&before) {
             return board.items[parent].kind == ItemKind::Managed
-                && board.items[item].reads.iter().any(|read| read.item == parent);
+                && board.items[item]
+                    .reads
+                    .iter()
+                    .any(|read| read.item == parent);
         }
         // A test that judges what is about to be published holds back what reads it by itself; where
         // nothing is published, it runs like any other.
@@ -217,9 +227,9 @@ impl Engine {
         let node = &project.manifest.nodes[&followed.id];
         let nothing_known = board.histories[item].records().next().is_none();
         let found = existing(session, &node.relation);
-        let is_table = found.as_ref().is_some_and(|found| {
-            found.kind.is_none_or(|kind| kind == RelationKind::Table)
-        });
+        let is_table = found
+            .as_ref()
+            .is_some_and(|found| found.kind.is_none_or(|kind| kind == RelationKind::Table));
         if found.is_some() && (nothing_known || !is_table) {
             self.reshape.insert(item);
         }
@@ -341,7 +351,10 @@ impl Engine {
             .result
             .unwrap_or_else(|| empty_result(&facts, "MainThread"));
         result.elapsed = progress.elapsed;
-        result.waiting = waiting.iter().map(|(part, wait)| self.told(item, *part, wait)).collect();
+        result.waiting = waiting
+            .iter()
+            .map(|(part, wait)| self.told(item, *part, wait))
+            .collect();
         let (built, failed) = (progress.published.len(), progress.failed.len());
         let unit = match &board.items[item].cut {
             Some(cut) => format!("{}s", cut.calendar.granularity),
@@ -380,8 +393,16 @@ impl Engine {
                 end: cut.calendar.granularity.civil_start(part.saturating_add(1)),
             };
             result.batch_results = Some(BatchResults {
-                successful: progress.published.iter().map(|part| bounds(*part)).collect(),
-                failed: progress.failed.iter().map(|(part, _, _)| bounds(*part)).collect(),
+                successful: progress
+                    .published
+                    .iter()
+                    .map(|part| bounds(*part))
+                    .collect(),
+                failed: progress
+                    .failed
+                    .iter()
+                    .map(|(part, _, _)| bounds(*part))
+                    .collect(),
             });
         }
         result
@@ -394,7 +415,11 @@ impl Engine {
             Wait::Missing(at, part) => (*at, *part, "which is not there"),
             Wait::Failed(at, part) => (*at, *part, "which failed"),
         };
-        format!("{key} waits for {} of `{}`, {why}", board.key(at, part), board.items[at].name)
+        format!(
+            "{key} waits for {} of `{}`, {why}",
+            board.key(at, part),
+            board.items[at].name
+        )
     }
 
     /// Puts together all that a worker needs.
@@ -447,7 +472,9 @@ impl Engine {
             relation: item.relation,
             names: (
                 item.physical.clone(),
-                item.cut.as_ref().map_or_else(String::new, |cut| cut.shape()),
+                item.cut
+                    .as_ref()
+                    .map_or_else(String::new, |cut| cut.shape()),
             ),
             code: item.code,
             cut: item.cut.clone(),
@@ -463,9 +490,7 @@ impl Engine {
                 .cut
                 .as_ref()
                 .map_or(0, |cut| cut.calendar.newest_closed(board.as_of)),
-            audits: audits
-                .map(|step| self.test_node(project, *step))
-                .collect(),
+            audits: audits.map(|step| self.test_node(project, *step)).collect(),
             hashed: item.hashed,
             exists: existing.is_some(),
             compared: self.compared.contains(&batch.item),
@@ -473,10 +498,9 @@ impl Engine {
             left_over,
             existing: existing.clone(),
             most: item.together.most(),
-            done: self
-                .progress
-                .get(&batch.item)
-                .map_or(0, |progress| progress.published.len() + progress.failed.len()),
+            done: self.progress.get(&batch.item).map_or(0, |progress| {
+                progress.published.len() + progress.failed.len()
+            }),
             left: board.open(batch.item),
             reads_sources: item.reads.iter().any(|read| {
                 matches!(
@@ -552,7 +576,9 @@ impl Engine {
                     texts.push(code.to_string());
                     queue.extend(&node.depends_on);
                 }
-                (_, Some(at)) if matches!(board.items[at].kind, ItemKind::Managed | ItemKind::Seen) => {
+                (_, Some(at))
+                    if matches!(board.items[at].kind, ItemKind::Managed | ItemKind::Seen) =>
+                {
                     stored.insert(at);
                 }
                 _ => return None,
@@ -569,7 +595,10 @@ impl Engine {
     }
 
     /// Writes down how tests ended.
-    pub fn record_tests(&mut self, session: &Session) -> Result<(), Box<crate::diagnostic::Diagnostic>> {
+    pub fn record_tests(
+        &mut self,
+        session: &Session,
+    ) -> Result<(), Box<crate::diagnostic::Diagnostic>> {
         let rows = std::mem::take(&mut self.ended_tests);
         for chunk in rows.chunks(500) {
             if let Some(sql) = self.desk.ledger.add_tests(chunk, &self.desk.facts) {
@@ -587,7 +616,11 @@ impl Engine {
         let relations: Vec<_> = board.items.iter().map(|item| item.relation).collect();
         let sql = self.desk.ledger.read_records(&relations);
         let outcome = session.query(&sql, Transaction::AsIs, Fetch::Rows)?;
-        let places: HashMap<_, _> = relations.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+        let places: HashMap<_, _> = relations
+            .iter()
+            .enumerate()
+            .map(|(at, id)| (*id, at))
+            .collect();
         for (relation, partition, record) in ledger::records(&outcome.table) {
             let Some(&at) = places.get(&relation) else {
                 continue;

@@ -188,7 +188,9 @@ pub fn ledger_of(project: &Project) -> Ledger {
         .or(own)
         .unwrap_or("daygrain");
     let database = facts.target.get("database").or(facts.target.get("dbname"));
-    let database = database.and_then(serde_json::Value::as_str).unwrap_or_default();
+    let database = database
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default();
     Ledger::new(facts.dialect, database, schema)
 }
 
@@ -207,7 +209,9 @@ fn scope(item: &Item, selected: &BTreeSet<UniqueId>, ask: &Ask) -> Scope {
         None => PartitionRange::one(ALL),
         Some(cut) => {
             let granularity = cut.calendar.granularity;
-            let first = ask.start.map_or(i32::MIN, |start| granularity.containing(start));
+            let first = ask
+                .start
+                .map_or(i32::MIN, |start| granularity.containing(start));
             let last = ask.end.map_or(i32::MAX, |end| {
                 let before = granularity.containing(end);
                 match granularity.civil_start(before) < end {
@@ -273,7 +277,10 @@ impl Store<'_> {
             literal(&schema.database)
         );
         let there = self.fetch(&there)?;
-        let exists = there.rows.first().is_some_and(|row| ledger::number(row, 0) > 0);
+        let exists = there
+            .rows
+            .first()
+            .is_some_and(|row| ledger::number(row, 0) > 0);
         if exists {
             let layout = self.fetch(&self.ledger.read_layout())?;
             let layout = layout.rows.first().map_or(0, |row| ledger::number(row, 0));
@@ -283,7 +290,9 @@ impl Store<'_> {
                     schema.schema.as_deref().unwrap_or_default()
                 );
                 let error = Diagnostic::error(Code::Unsupported, message);
-                return Err(Box::new(error.help("use the release that wrote it, or a later one")));
+                return Err(Box::new(
+                    error.help("use the release that wrote it, or a later one"),
+                ));
             }
             if layout == LAYOUT {
                 return Ok(true);
@@ -557,9 +566,9 @@ impl Store<'_> {
 
 /// The partitions whose rows are in the table.
 fn visible(history: &History) -> impl Iterator<Item = (i32, Record)> + '_ {
-    history.records().filter(|(_, record)| {
-        !matches!(record.state, RecordState::Expired | RecordState::Lost)
-    })
+    history
+        .records()
+        .filter(|(_, record)| !matches!(record.state, RecordState::Expired | RecordState::Lost))
 }
 
 /// Looks at the sources that have versions: lists files, probes tables, and records what is new.
@@ -660,7 +669,11 @@ fn take_seen(
     let numbers: Vec<i64> = match store.mode {
         Look::Recording => {
             let table = store.fetch(&store.ledger.take_numbers(count))?;
-            table.rows.iter().map(|row| ledger::number(row, 0)).collect()
+            table
+                .rows
+                .iter()
+                .map(|row| ledger::number(row, 0))
+                .collect()
         }
         // Only for the eyes of this command: no build has such a number.
         Look::Touching => (1..=count as i64).map(|number| -number).collect(),
@@ -700,11 +713,16 @@ fn take_seen(
     }
     let now = civil_text(Timestamp::now());
     store.session.begin()?;
-    store.run(&store.ledger.add_relation(
-        item.relation,
-        &item.physical,
-        &item.cut.as_ref().map_or_else(String::new, |cut| cut.shape()),
-    ))?;
+    store.run(
+        &store.ledger.add_relation(
+            item.relation,
+            &item.physical,
+            &item
+                .cut
+                .as_ref()
+                .map_or_else(String::new, |cut| cut.shape()),
+        ),
+    )?;
     for chunk in builds.chunks(500) {
         store.run(&store.ledger.add_builds(chunk, facts, &now))?;
     }

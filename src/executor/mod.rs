@@ -22,8 +22,8 @@ pub mod run;
 pub mod schemas;
 mod seed;
 pub mod session;
-pub mod stage;
 mod slots;
+pub mod stage;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

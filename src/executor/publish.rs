@@ -25,7 +25,9 @@ use crate::jinja::context::{self, relation_value};
 use crate::jinja::language::{Scope, list};
 use crate::jinja::port::{CacheChange, Fetch, QueryOutcome, Transaction};
 use crate::jinja::{Value, Warehouse};
-use crate::ledger::{self, Build, Input, Ledger, Outcome, Record, RecordState, RelationId, RunFacts, TestRow};
+use crate::ledger::{
+    self, Build, Input, Ledger, Outcome, Record, RecordState, RelationId, RunFacts, TestRow,
+};
 use crate::manifest::partitioning::{ContentHash, OnCodeChange, Partitioning};
 use crate::manifest::{Node, ResourceType, UniqueId};
 use crate::planner::Work;
@@ -243,10 +245,7 @@ fn may_split(job: &Job, trouble: &Trouble) -> bool {
 impl Job {
     fn range(&self) -> PartitionRange {
         let parts = || self.parts.iter().map(|part| part.part.partition);
-        PartitionRange::new(
-            parts().min().unwrap_or(ALL),
-            parts().max().unwrap_or(ALL),
-        )
+        PartitionRange::new(parts().min().unwrap_or(ALL), parts().max().unwrap_or(ALL))
     }
 
     /// The partitions as people name them, such as `2026-11-05 .. 2026-11-09`.
@@ -330,7 +329,9 @@ fn lease(desk: &Desk, session: &Session, job: &Job) -> Result<Option<i64>, Troub
     let seconds = 120;
     let until = Instant::now() + desk.lock_timeout;
     loop {
-        let sql = desk.ledger.take_lease(job.relation, &desk.facts.run, seconds);
+        let sql = desk
+            .ledger
+            .take_lease(job.relation, &desk.facts.run, seconds);
         let taken = session.query(&sql, Transaction::AsIs, Fetch::Rows)?;
         if let Some(row) = taken.table.rows.first() {
             return Ok(Some(ledger::number(row, 0)));
@@ -415,7 +416,10 @@ fn narrowing(
 
 /// A query without rows that has a model's declared columns: what a cumulative model starts from.
 fn nothing(node: &Node) -> Result<String, Box<Diagnostic>> {
-    let untyped = node.columns.values().find(|column| column.data_type.is_none());
+    let untyped = node
+        .columns
+        .values()
+        .find(|column| column.data_type.is_none());
     if node.columns.is_empty() || untyped.is_some() {
         let message = format!(
             "`{}` reads its own partition before, and there is no table yet that says which columns it has",
@@ -472,7 +476,12 @@ fn prepare(
     result.compile = Some((started, SystemTime::now()));
     let (scope, _) = node_scope(project, session, &job.node, &shown, Vec::new());
     let sql = Arc::clone(&compiled.sql);
-    let describe = text(desk, &scope, "describe_query", &[Value::from(Arc::clone(&sql))])?;
+    let describe = text(
+        desk,
+        &scope,
+        "describe_query",
+        &[Value::from(Arc::clone(&sql))],
+    )?;
     let described = fetch(session, &describe)?;
     Ok(Prepared {
         shown,
@@ -541,7 +550,9 @@ fn publish_partitions(
         add_columns(desk, session, job, &stored, &batch.described)
             .map_err(|trouble| (trouble, BTreeMap::new()))?;
     }
-    let insert = batch.insert(desk, job, cut, relation).map_err(none_judged)?;
+    let insert = batch
+        .insert(desk, job, cut, relation)
+        .map_err(none_judged)?;
     let predicate = cut.predicate(&cut.field, job.range());
     let delete = [relation_value(dialect, relation), Value::from(predicate)];
     let delete = text(desk, &batch.scope, "delete_partitions", &delete).map_err(none_judged)?;
@@ -584,7 +595,9 @@ fn examine(
     let content = content(desk, session, &batch.scope, job, cut, &batch.described)
         .map_err(|diagnostic| judged(Trouble::Failed(diagnostic)))?;
     let empty = job.parts.iter().find(|part| {
-        let rows = content.get(&part.part.partition).map_or(0, |(rows, _)| *rows);
+        let rows = content
+            .get(&part.part.partition)
+            .map_or(0, |(rows, _)| *rows);
         let had = part.before.is_some_and(|before| before.rows > 0);
         rows == 0 && had && job.reads_sources && !cut.allow_empty
     });
@@ -691,9 +704,9 @@ fn may_reshape(job: &Job, cut: &Partitioning) -> Result<(), Box<Diagnostic>> {
             key(*last)
         );
         let error = Diagnostic::error(Code::Database, message);
-        return Err(Box::new(error.help(
-            "build without --start, --end and --partition-date",
-        )));
+        return Err(Box::new(
+            error.help("build without --start, --end and --partition-date"),
+        ));
     }
     Ok(())
 }
@@ -705,9 +718,9 @@ fn groups(parts: &[Part], most: usize) -> Vec<Vec<Part>> {
         match groups.last_mut() {
             Some(group)
                 if group.len() < most
-                    && group.last().is_some_and(|last| {
-                        last.part.partition + 1 == part.part.partition
-                    }) =>
+                    && group
+                        .last()
+                        .is_some_and(|last| last.part.partition + 1 == part.part.partition) =>
             {
                 group.push(part.clone());
             }
@@ -730,9 +743,12 @@ fn run_hooks(
     }
     let hooks = context::hook_values(node.config.get(which));
     for inside in [false, true] {
-        desk.project
-            .engine
-            .call("run_hooks", &[hooks.clone(), Value::from(inside)], &[], scope)?;
+        desk.project.engine.call(
+            "run_hooks",
+            &[hooks.clone(), Value::from(inside)],
+            &[],
+            scope,
+        )?;
     }
     session.commit()
 }
@@ -924,12 +940,7 @@ fn content(
 }
 
 /// Reads what `partition_content` returned; the content's text names all that it depends on.
-pub fn read_content(
-    table: &Table,
-    cut: &Partitioning,
-    signature: &str,
-    hash: &str,
-) -> Content {
+pub fn read_content(table: &Table, cut: &Partitioning, signature: &str, hash: &str) -> Content {
     let rows = table.rows.iter();
     rows.filter_map(|row| {
         let partition = partition_of(row.first()?, cut)?;
@@ -1078,16 +1089,23 @@ fn record(
     let started = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
     let started = started.datetime().to_string().replace('T', " ");
     let (name, shape) = &job.names;
-    run(session, &desk.ledger.add_relation(job.relation, name, shape))?;
+    run(
+        session,
+        &desk.ledger.add_relation(job.relation, name, shape),
+    )?;
     for chunk in builds.chunks(500) {
-        run(session, &desk.ledger.add_builds(chunk, &desk.facts, &started))?;
+        run(
+            session,
+            &desk.ledger.add_builds(chunk, &desk.facts, &started),
+        )?;
     }
     for chunk in inputs.chunks(500) {
         if let Some(sql) = desk.ledger.add_inputs(chunk) {
             run(session, &sql)?;
         }
     }
-    if !desk.project.facts.dialect.counts_rows && (!job.exists || job.cut.is_none() || job.reshape) {
+    if !desk.project.facts.dialect.counts_rows && (!job.exists || job.cut.is_none() || job.reshape)
+    {
         set_marker(desk, session, job)?;
     }
     if let Some(fence) = fence {
@@ -1160,7 +1178,10 @@ fn record_failure(desk: &Desk, session: &Session, job: &Job, outcome: Outcome, r
         let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
         let started = now.datetime().to_string().replace('T', " ");
         session.begin()?;
-        run(session, &desk.ledger.add_builds(&builds, &desk.facts, &started))?;
+        run(
+            session,
+            &desk.ledger.add_builds(&builds, &desk.facts, &started),
+        )?;
         session.commit()
     };
     // The failure itself is reported in any case; the ledger only helps to remember it.

@@ -76,7 +76,10 @@ impl Narrowing {
                 };
             }
             Some(Narrowed::Where(predicate)) => {
-                format!("select * from {}\nwhere {predicate}", relation.render(dialect))
+                format!(
+                    "select * from {}\nwhere {predicate}",
+                    relation.render(dialect)
+                )
             }
             Some(Narrowed::Query(query)) => query.clone(),
         };
@@ -99,7 +102,10 @@ impl Narrowing {
                     Mapping::Upto => format!("__daygrain__upto_{plain}"),
                     Mapping::All => format!("__daygrain__all_{plain}"),
                 };
-                let taken = used.iter().filter(|(name, _)| name.starts_with(&stem)).count();
+                let taken = used
+                    .iter()
+                    .filter(|(name, _)| name.starts_with(&stem))
+                    .count();
                 let name = match taken {
                     0 => stem,
                     more => format!("{stem}_{}", more + 1),

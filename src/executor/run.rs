@@ -130,11 +130,25 @@ pub fn run(
     ) && !nodes.is_empty();
     let selected: BTreeSet<UniqueId> = plan.steps.iter().map(|step| step.node.clone()).collect();
     let sight = match builds && !interrupted {
-        true => look(project, graph, &master, &selected, &options.ask, Look::Recording)?,
+        true => look(
+            project,
+            graph,
+            &master,
+            &selected,
+            &options.ask,
+            Look::Recording,
+        )?,
         false => None,
     };
     let engine = sight.map(|sight| {
-        Engine::new(project, graph, plan, options.work, sight, options.lock_timeout)
+        Engine::new(
+            project,
+            graph,
+            plan,
+            options.work,
+            sight,
+            options.lock_timeout,
+        )
     });
     let after = waits(plan, engine.as_ref());
     let mut loop_state = Loop {
@@ -182,9 +196,7 @@ pub fn run(
         if start_failed && skips_after_failed_start(project) {
             loop_state.stop("`on-run-start` failed");
         }
-        loop_state
-            .drive(&options, outbox, &inbox)
-            .map_err(one)?;
+        loop_state.drive(&options, outbox, &inbox).map_err(one)?;
     }
     if let Some(engine) = &mut loop_state.engine {
         // A test that is not remembered is run again, no more.
@@ -393,7 +405,7 @@ impl Loop<'_> {
             while let Ok(message) = inbox.try_recv() {
                 self.take(message, &mut free);
             }
-            self.settle();
+            while self.settle() {}
             while self.stopping.is_none()
                 && let Some(&worker) = free.last()
                 && let Some(task) = self.next_task()
@@ -576,7 +588,8 @@ impl Loop<'_> {
                 .engine
                 .as_ref()
                 .is_some_and(|engine| engine.has_begun(step));
-            let waits = self.missing[step] > 0 || self.engine.as_ref().is_some_and(|engine| engine.has(step));
+            let waits = self.missing[step] > 0
+                || self.engine.as_ref().is_some_and(|engine| engine.has(step));
             if !self.ended[step] && waits && !begun {
                 self.skip(step, why.to_owned());
             }

@@ -104,13 +104,18 @@ impl History {
             cell.map_or(0, |record| mix(self.partition(at), record.version))
         };
         let sums: Vec<u64> = self.cells.iter().enumerate().map(mixed).collect();
-        let counts: Vec<u64> = self.cells.iter().map(|cell| u64::from(cell.is_some())).collect();
+        let counts: Vec<u64> = self
+            .cells
+            .iter()
+            .map(|cell| u64::from(cell.is_some()))
+            .collect();
         self.sums = SumTree::new(&sums);
         self.counts = SumTree::new(&counts);
     }
 
     fn partition(&self, at: usize) -> i32 {
-        self.first.saturating_add(i32::try_from(at).unwrap_or(i32::MAX))
+        self.first
+            .saturating_add(i32::try_from(at).unwrap_or(i32::MAX))
     }
 
     fn place(&self, partition: i32) -> Option<usize> {
@@ -125,7 +130,11 @@ impl History {
 
     /// Records what readers see of a partition from now on.
     pub fn set(&mut self, partition: i32, record: Record) {
-        if self.attempts.get(&partition).is_some_and(|attempt| attempt.build < record.build) {
+        if self
+            .attempts
+            .get(&partition)
+            .is_some_and(|attempt| attempt.build < record.build)
+        {
             self.attempts.remove(&partition);
         }
         match self.place(partition) {

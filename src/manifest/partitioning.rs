@@ -218,9 +218,21 @@ mod tests {
         let cases = [
             (FieldType::Date, Granularity::Day, "Europe/Berlin"),
             (FieldType::Date, Granularity::Month, "UTC"),
-            (FieldType::Timestamp(TimeZone::UTC), Granularity::Day, "Europe/Berlin"),
-            (FieldType::Timestamp(berlin), Granularity::Day, "Europe/Berlin"),
-            (FieldType::Timestamp(TimeZone::UTC), Granularity::Hour, "UTC"),
+            (
+                FieldType::Timestamp(TimeZone::UTC),
+                Granularity::Day,
+                "Europe/Berlin",
+            ),
+            (
+                FieldType::Timestamp(berlin),
+                Granularity::Day,
+                "Europe/Berlin",
+            ),
+            (
+                FieldType::Timestamp(TimeZone::UTC),
+                Granularity::Hour,
+                "UTC",
+            ),
             (FieldType::Instant, Granularity::Day, "Europe/Berlin"),
         ];
         let lines: Vec<String> = cases

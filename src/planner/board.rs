@@ -188,9 +188,9 @@ impl Status {
     /// Why it is stale, where it is.
     pub fn why(&self) -> Option<&Why> {
         match self {
-            Status::Stale { why, .. } | Status::Waiting { why, .. } | Status::Frozen { why, .. } => {
-                Some(why)
-            }
+            Status::Stale { why, .. }
+            | Status::Waiting { why, .. }
+            | Status::Frozen { why, .. } => Some(why),
             _ => None,
         }
     }
@@ -392,9 +392,7 @@ impl Board {
         match (&self.items[at].cut, &self.items[read.item].cut) {
             (_, None) => PartitionRange::one(ALL),
             (None, Some(parent)) => PartitionRange::new(parent.calendar.begin, i32::MAX),
-            (Some(own), Some(parent)) => {
-                read.mapping.reads(range, &own.calendar, &parent.calendar)
-            }
+            (Some(own), Some(parent)) => read.mapping.reads(range, &own.calendar, &parent.calendar),
         }
     }
 
@@ -468,7 +466,7 @@ impl Board {
                 if !allowed && record.is_none_or(|record| record.state == RecordState::Lost) =>
             {
                 Status::Waiting {
-                why,
+                    why,
                     wait: Wait::Missing(at, partition),
                 }
             }
@@ -483,11 +481,9 @@ impl Board {
     /// Judges a partition of a built item by what is there now and what is still to be built.
     pub fn judge(&self, at: usize, partition: i32) -> Status {
         let Some((why, certain)) = self.staleness(at, partition) else {
-            let older = self.histories[at]
-                .record(partition)
-                .is_some_and(|record| {
-                    record.state == RecordState::Adopted || record.code != self.items[at].code
-                });
+            let older = self.histories[at].record(partition).is_some_and(|record| {
+                record.state == RecordState::Adopted || record.code != self.items[at].code
+            });
             if let Some(wait) = self.failed_input(at, partition) {
                 let why = match wait {
                     Wait::Failed(item, part) | Wait::Missing(item, part) => {
@@ -496,7 +492,11 @@ impl Board {
                 };
                 return Status::Waiting { why, wait };
             }
-            return if older { Status::OlderCode } else { Status::Fresh };
+            return if older {
+                Status::OlderCode
+            } else {
+                Status::Fresh
+            };
         };
         if let Some(gone) = self.gone_input(at, partition) {
             return Status::Frozen { why, gone };
@@ -672,7 +672,10 @@ impl Board {
         };
         let mut settled = Vec::new();
         let mut batch: Option<Batch> = None;
-        let todo: Vec<i32> = self.todo(at).filter(|part| allowed.contains(*part)).collect();
+        let todo: Vec<i32> = self
+            .todo(at)
+            .filter(|part| allowed.contains(*part))
+            .collect();
         for partition in todo {
             if let Some(open) = &batch
                 && (partition != open.range.last + 1 || open.range.len() >= most)
@@ -714,12 +717,19 @@ impl Board {
         let Some(allowed) = self.scopes[at].allowed else {
             return (None, Vec::new());
         };
-        let todo: Vec<i32> = self.todo(at).filter(|part| allowed.contains(*part)).collect();
+        let todo: Vec<i32> = self
+            .todo(at)
+            .filter(|part| allowed.contains(*part))
+            .collect();
         let others = |part: &i32| {
-            self.items[at].reads.iter().filter(|read| read.item != at).all(|read| {
-                let range = self.read_range(at, *part, *read);
-                self.buildable(read.item, &self.lanes[read.item], range) == 0
-            })
+            self.items[at]
+                .reads
+                .iter()
+                .filter(|read| read.item != at)
+                .all(|read| {
+                    let range = self.read_range(at, *part, *read);
+                    self.buildable(read.item, &self.lanes[read.item], range) == 0
+                })
         };
         if !todo.iter().all(others) {
             return (None, Vec::new());
@@ -762,7 +772,10 @@ impl Board {
             .iter()
             .filter_map(|part| match self.status(at, part) {
                 // What failed by itself is told as a failure.
-                Status::Waiting { wait: Wait::Failed(item, _), .. } if *item == at => None,
+                Status::Waiting {
+                    wait: Wait::Failed(item, _),
+                    ..
+                } if *item == at => None,
                 Status::Waiting { wait, .. } => Some((part, wait.clone())),
                 _ => None,
             })
@@ -778,7 +791,11 @@ impl Board {
 
     /// Records that a partition failed or was refused: what reads it waits.
     pub fn failed(&mut self, at: usize, partition: i32) {
-        let why = self.status(at, partition).why().cloned().unwrap_or(Why::Never);
+        let why = self
+            .status(at, partition)
+            .why()
+            .cloned()
+            .unwrap_or(Why::Never);
         let wait = Wait::Failed(at, partition);
         self.set_status(at, partition, Status::Waiting { why, wait });
         let lane = &mut self.lanes[at];

@@ -50,7 +50,10 @@ pub fn is_passed_through(node: &Node) -> bool {
 
 /// The nodes whose code matters: those that are managed, and what they read through.
 pub fn with_code(manifest: &Manifest) -> BTreeSet<UniqueId> {
-    let managed = manifest.nodes.values().filter(|node| node.upkeep.is_managed());
+    let managed = manifest
+        .nodes
+        .values()
+        .filter(|node| node.upkeep.is_managed());
     let mut queue: Vec<UniqueId> = managed.map(|node| node.unique_id.clone()).collect();
     let mut found = BTreeSet::new();
     while let Some(id) = queue.pop() {
@@ -63,7 +66,12 @@ pub fn with_code(manifest: &Manifest) -> BTreeSet<UniqueId> {
         let parents = node.upkeep.reads.iter().map(|read| &read.upstream);
         queue.extend(
             parents
-                .filter(|id| manifest.nodes.get(*id).is_some_and(|node| is_passed_through(node)))
+                .filter(|id| {
+                    manifest
+                        .nodes
+                        .get(*id)
+                        .is_some_and(|node| is_passed_through(node))
+                })
                 .cloned(),
         );
     }

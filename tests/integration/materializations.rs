@@ -327,6 +327,7 @@ impl House {
                 graph: Arc::new(move || graph.clone()),
                 resolver: Arc::new(Names(self.dialect, self.schema.clone())),
                 warehouse: Arc::clone(&self.live) as Arc<dyn Warehouse>,
+                partition: None,
                 extra,
             },
         );
@@ -1098,6 +1099,7 @@ fn the_sql_of_snowflake_parses() {
                 graph: Arc::new(|| json!({})),
                 resolver: Arc::new(Names(&SNOWFLAKE, "main".into())),
                 warehouse: Arc::clone(&paper) as Arc<dyn Warehouse>,
+                partition: None,
                 extra: vec![("sql", sql.into()), ("compiled_code", sql.into())],
             },
         );

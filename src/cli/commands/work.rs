@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use super::super::args::{BuildArgs, ClockArgs, PartitionArgs, RunArgs, SeedArgs, SelectArgs, TestArgs, TypeArgs, WorkArgs};
+use super::super::args::{
+    BuildArgs, ClockArgs, PartitionArgs, RunArgs, SeedArgs, SelectArgs, TestArgs, TypeArgs,
+    WorkArgs,
+};
 use super::super::interrupt;
 use super::super::pipeline::{self, Parsed, TemplateFlags};
 use super::{CommandResult, Invocation, Outcome};
@@ -124,8 +127,8 @@ fn carry_out(invocation: &Invocation, job: Job) -> CommandResult {
     if job.show {
         show_seeds(invocation, &parsed, &results)?;
     }
-    let waiting = !job.partitions.allow_waiting
-        && results.iter().any(|result| !result.waiting.is_empty());
+    let waiting =
+        !job.partitions.allow_waiting && results.iter().any(|result| !result.waiting.is_empty());
     let failed = cancelled || waiting || results.iter().any(|result| result.status.is_failure());
     if !failed && matches!(job.work, Work::Build | Work::Run) {
         hint(invocation, &results);
@@ -208,7 +211,10 @@ pub fn ask(
     if let (Some(start), Some(end)) = (ask.start, ask.end)
         && start >= end
     {
-        wrong.push(Diagnostic::error(Code::Usage, "`--end` lies before `--start`"));
+        wrong.push(Diagnostic::error(
+            Code::Usage,
+            "`--end` lies before `--start`",
+        ));
     }
     match wrong.is_empty() {
         true => Ok(ask),

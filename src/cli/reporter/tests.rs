@@ -91,6 +91,7 @@ fn result(node: &Arc<NodeFacts>, status: NodeStatus, message: Option<&str>) -> N
         thread: "Thread-1".to_owned(),
         elapsed: Duration::from_millis(120),
         batch_results: None,
+        waiting: Vec::new(),
     }
 }
 

@@ -79,7 +79,11 @@ const KEYS: &[(&str, Kind, u8)] = &[
     ("catalog_name", Kind::Text, MODEL),
     ("submission_method", Kind::Text, MODEL),
     // The partition engine.
-    ("rebuild", Kind::Word(&["always", "when_stale"]), MODEL | SEED),
+    (
+        "rebuild",
+        Kind::Word(&["always", "when_stale"]),
+        MODEL | SEED,
+    ),
     ("order_by", Kind::Texts, MODEL),
     ("timezone", Kind::Text, MODEL | SOURCE),
     ("arrival_buffer", Kind::Text, MODEL | SOURCE),

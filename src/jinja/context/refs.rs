@@ -10,11 +10,11 @@ use serde_json::{Map, Value as Json};
 use super::callable::{Answer, function, given, text};
 use super::functions;
 use super::node::{Context, Mode, lock};
+use crate::calendar::Mapping;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::jinja::language::{
     bind, call_span, from_json, py_str, raise, split_kwargs, wrong_arguments,
 };
-use crate::calendar::Mapping;
 use crate::jinja::port::{Reading, RefCall, SourceCall};
 use crate::source::Span;
 
@@ -104,7 +104,11 @@ fn mapping(function: &str, value: &Value) -> Result<Mapping, Error> {
 pub(super) fn window() -> Value {
     function("window", |_, args| {
         let [from, to] = bind("window", args, ["start", "end"], 2)?;
-        let number = |value: &Option<Value>| value.as_ref().and_then(|value| value.clone().try_into().ok());
+        let number = |value: &Option<Value>| {
+            value
+                .as_ref()
+                .and_then(|value| value.clone().try_into().ok())
+        };
         let (from, to): (Option<i32>, Option<i32>) = (number(&from), number(&to));
         match (from, to) {
             (Some(from), Some(to)) if from <= to => Ok(Value::from(Mapping::Window(from, to).to_string())),

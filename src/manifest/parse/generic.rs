@@ -122,7 +122,7 @@ fn node_jobs<'a>(
             package: None,
             name: entry.name.clone(),
             version: None,
-                reading: Reading::default(),
+            reading: Reading::default(),
         }),
         file_key: format!("{}s.{}", entry.kind.as_str(), entry.name),
         node: Some(node.unique_id.clone()),
@@ -425,7 +425,7 @@ fn read_natively(
                         name: names.next().unwrap_or_default(),
                         package: names.next(),
                         version: None,
-                reading: Reading::default(),
+                        reading: Reading::default(),
                     }));
                 }
                 Some(("source", names)) if names.len() == 2 => {

@@ -16,9 +16,7 @@ use crate::calendar::{Calendar, Granularity, Mapping, parse_moment};
 use crate::config::node_config::NodeConfig;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::jinja::Reading;
-use crate::manifest::partitioning::{
-    ContentHash, FieldType, OnCodeChange, Partitioning, Read,
-};
+use crate::manifest::partitioning::{ContentHash, FieldType, OnCodeChange, Partitioning, Read};
 use crate::manifest::{Manifest, Node, ResourceType, Source, UniqueId};
 use crate::source::Span;
 
@@ -41,7 +39,10 @@ pub fn of_node(
         Some("when_stale") => diagnostics.push(
             Diagnostic::error(
                 Code::Unsupported,
-                format!("`{}`: `rebuild: when_stale` of a microbatch model is not supported yet", node.name),
+                format!(
+                    "`{}`: `rebuild: when_stale` of a microbatch model is not supported yet",
+                    node.name
+                ),
             )
             .at(place.clone())
             .help("give it `partition_by` instead of `incremental_strategy: microbatch`"),
@@ -50,7 +51,10 @@ pub fn of_node(
     }
     let builds_table = matches!(node.materialization(), "incremental" | "table");
     let said = node.config.get("partition_by").is_some() && node.config.get("begin").is_some();
-    if node.resource_type != ResourceType::Model || !said || !builds_table || microbatch(&node.config)
+    if node.resource_type != ResourceType::Model
+        || !said
+        || !builds_table
+        || microbatch(&node.config)
     {
         return;
     }
@@ -66,13 +70,17 @@ pub fn of_node(
     };
     if node.config.get("unique_key").is_some() {
         refuse(
-            format!("{owner} is partitioned and has a `unique_key`: whole partitions are replaced, never rows"),
+            format!(
+                "{owner} is partitioned and has a `unique_key`: whole partitions are replaced, never rows"
+            ),
             "drop `unique_key`, or drop `begin` for an incremental model as in dbt",
         );
     }
     if macros.iter().any(|name| name.ends_with("is_incremental")) {
         refuse(
-            format!("{owner} is partitioned and asks `is_incremental()`: a partition is always built from nothing"),
+            format!(
+                "{owner} is partitioned and asks `is_incremental()`: a partition is always built from nothing"
+            ),
             "drop the condition and the date filter with it; `ref` reads the partitions that are built",
         );
     }
@@ -93,7 +101,10 @@ pub fn of_source(source: &mut Source, diagnostics: &mut Vec<Diagnostic>) {
         return;
     }
     let owner = format!("the source `{}.{}`", source.source_name, source.name);
-    let has_files = source.external.as_ref().and_then(|external| external.get("location"));
+    let has_files = source
+        .external
+        .as_ref()
+        .and_then(|external| external.get("location"));
     if has_files.is_none() && source.loaded_at_field.is_none() {
         // Without files and without a column that tells of late rows it is a table like any other.
         return;
@@ -209,7 +220,9 @@ impl Reader<'_> {
                 arrival_buffer,
             },
             order_by: self.texts("order_by"),
-            batch_size: self.count("batch_size").and_then(|size| usize::try_from(size).ok()),
+            batch_size: self
+                .count("batch_size")
+                .and_then(|size| usize::try_from(size).ok()),
             lookback: self.count("lookback").unwrap_or(1),
             on_code_change: match self.config.text("on_code_change") {
                 Some("keep") => OnCodeChange::Keep,
@@ -378,7 +391,9 @@ fn reads(manifest: &Manifest, node: &Node) -> (Vec<Read>, Vec<Diagnostic>) {
         if narrow && parent_has == Some(false) {
             let message = format!("`{upstream}` has no partitions of which some could be read");
             let error = Diagnostic::error(Code::BadConfig, message).at(span.clone());
-            wrong.push(error.help("drop `partitions=`, or give what is read `partition_by` and `begin`"));
+            wrong.push(
+                error.help("drop `partitions=`, or give what is read `partition_by` and `begin`"),
+            );
         }
         let mapping = match (partitioned, asked) {
             (true, Some(mapping)) => mapping,
@@ -395,7 +410,10 @@ fn reads(manifest: &Manifest, node: &Node) -> (Vec<Read>, Vec<Diagnostic>) {
         }
     };
     for (call, span) in &node.refs {
-        let parents = node.depends_on.iter().filter_map(|id| manifest.nodes.get(id));
+        let parents = node
+            .depends_on
+            .iter()
+            .filter_map(|id| manifest.nodes.get(id));
         let parent = parents.into_iter().find(|parent| {
             let package = call.package.as_deref();
             parent.name == call.name && package.is_none_or(|package| package == &*parent.package)
@@ -409,7 +427,10 @@ fn reads(manifest: &Manifest, node: &Node) -> (Vec<Read>, Vec<Diagnostic>) {
         }
     }
     for (call, span) in &node.sources {
-        let parents = node.depends_on.iter().filter_map(|id| manifest.sources.get(id));
+        let parents = node
+            .depends_on
+            .iter()
+            .filter_map(|id| manifest.sources.get(id));
         let parent = parents
             .into_iter()
             .find(|source| source.source_name == call.source && source.name == call.table);
@@ -454,9 +475,7 @@ fn short_retention(manifest: &Manifest, node: &Node, diagnostics: &mut Vec<Diagn
         }
         let message = format!(
             "`{}` keeps {kept} partitions, and `{}` reads {} back",
-            parent.name,
-            node.name,
-            back
+            parent.name, node.name, back
         );
         diagnostics.push(
             Diagnostic::error(Code::BadConfig, message)
@@ -481,5 +500,9 @@ fn other_database(project: &Project<'_>, node: &Node, diagnostics: &mut Vec<Diag
         node.name, project.target.database
     );
     let error = Diagnostic::error(Code::Unsupported, message).at(files::place(node));
-    diagnostics.push(error.help("build it in the target's database, or without `rebuild: when_stale` and `begin`"));
+    diagnostics.push(
+        error.help(
+            "build it in the target's database, or without `rebuild: when_stale` and `begin`",
+        ),
+    );
 }
