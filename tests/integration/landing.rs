@@ -157,6 +157,7 @@ fn declared(external: Json, columns: &[&str]) -> Source {
         freshness: None,
         external: Some(external),
         quoting: Map::new(),
+        partitioning: None,
     }
 }
 
