@@ -244,6 +244,13 @@ mod tests {
                 format!("{}: {predicate}; by {:?}", cut.shape(), cut.bucket("at"))
             })
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        at day Europe/Berlin date: at >= cast('2026-03-29' as date) and at < cast('2026-03-30' as date); by Some("at")
+        at month UTC date: at >= cast('2026-03-01' as date) and at < cast('2026-04-01' as date); by Some("cast(date_trunc('month', cast(at as timestamp)) as date)")
+        at day Europe/Berlin timestamp UTC: at >= cast('2026-03-28 23:00:00' as timestamp) and at < cast('2026-03-29 22:00:00' as timestamp); by None
+        at day Europe/Berlin timestamp Europe/Berlin: at >= cast('2026-03-29 00:00:00' as timestamp) and at < cast('2026-03-30 00:00:00' as timestamp); by Some("date_trunc('day', at)")
+        at hour UTC timestamp UTC: at >= cast('2026-03-29 00:00:00' as timestamp) and at < cast('2026-03-29 01:00:00' as timestamp); by Some("date_trunc('hour', at)")
+        at day Europe/Berlin instant: at >= cast('2026-03-28 23:00:00+00:00' as timestamp with time zone) and at < cast('2026-03-29 22:00:00+00:00' as timestamp with time zone); by None
+        "#);
     }
 }
