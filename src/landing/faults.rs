@@ -215,10 +215,9 @@ impl Eye<'_> {
         let error = |message: String| Diagnostic::error(Code::BadCsv, message);
         if let Some((at, broken)) = record.broken {
             let (file, ranges) = place();
-            let values = record.values.iter().zip(&ranges);
+            let mut values = record.values.iter().zip(&ranges);
             let shift = values
-                .filter(|(piece, _)| piece.range.start <= at)
-                .last()
+                .rfind(|(piece, _)| piece.range.start <= at)
                 .map_or(0, |(piece, range)| range.start + (at - piece.range.start));
             let span = Span::new(&file, shift..(shift + 1).min(file.text.len()));
             return Some(match broken {

@@ -136,6 +136,9 @@ pub fn load(
     Ok(counts)
 }
 
+/// Whether files could be read, or what is wrong with them.
+type Judgement = Result<(), Vec<Diagnostic>>;
+
 struct Work<'a> {
     source: &'a FileSource,
     parts: Vec<Part<'a>>,
@@ -260,15 +263,7 @@ impl Work<'_> {
     }
 
     /// Reads one partition into the table `landing` of the database in memory.
-    #[allow(
-        clippy::type_complexity,
-        reason = "the outer failure is of daygrain, the inner of the files"
-    )]
-    fn read(
-        &self,
-        reader: &Reader,
-        parts: &[Part<'_>],
-    ) -> Result<Result<(), Vec<Diagnostic>>, Box<Diagnostic>> {
+    fn read(&self, reader: &Reader, parts: &[Part<'_>]) -> Result<Judgement, Box<Diagnostic>> {
         let sql = self.read_sql(
             &reader.macros,
             "landing_create",
