@@ -18,6 +18,15 @@ pub fn postgres_url() -> String {
     )
 }
 
+/// The S3 server that `scripts/test` starts, such as `http://127.0.0.1:30001`.
+///
+/// Tests share it, so each works in a bucket of its own.
+pub fn s3_url() -> String {
+    std::env::var("DAYGRAIN_TEST_S3").expect(
+        "DAYGRAIN_TEST_S3 names no server: run `scripts/test`, which starts one for the tests",
+    )
+}
+
 /// The fields of a profile that reach the server of [`postgres_url`].
 pub fn postgres_fields(schema: &str) -> Map<String, Json> {
     let url = postgres_url();
