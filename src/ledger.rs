@@ -546,6 +546,14 @@ impl Ledger {
         )
     }
 
+    /// The query that counts the builds which were followed by another of their partition.
+    pub fn count_superseded(&self) -> String {
+        let builds = self.table("builds");
+        format!(
+            "select count(*) - (select count(*) from (select distinct relation, part from {builds}) as parts) as superseded from {builds}"
+        )
+    }
+
     /// The statements that remove what no reader can need: builds that were followed by another of
     /// their partition, with what hangs on them, but for the newest `kept` of each.
     pub fn compact(&self, kept: usize) -> Vec<String> {

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::Project;
 use super::event::{NodeFacts, NodeResult, NodeStatus};
-use super::fingerprint;
 use super::look::Sight;
 use super::publish::{Desk, Ended, Job, JobRead, Part};
 use super::run::empty_result;
 use super::session::Session;
+use super::{expire, fingerprint};
 use crate::calendar::PartitionRange;
 use crate::graph::{Graph, Walk};
 use crate::jinja::Warehouse;
@@ -50,6 +50,7 @@ pub struct Engine {
     newest_build: i64,
     steps: Vec<UniqueId>,
     work: Work,
+    published_anything: bool,
 }
 
 /// What came of an item's partitions so far.
@@ -119,6 +120,7 @@ impl Engine {
             ended_tests: Vec::new(),
             steps: plan.steps.iter().map(|step| step.node.clone()).collect(),
             work,
+            published_anything: false,
         };
         if work == Work::Build {
             engine.find_audits(project, graph, plan);
@@ -281,6 +283,7 @@ impl Engine {
             self.reshape.insert(item);
         }
         if !ended.published.is_empty() {
+            self.published_anything = true;
             self.compared.insert(item);
             self.reshape.remove(&item);
         }
@@ -594,8 +597,23 @@ impl Engine {
         Some((code, ledger::hash64(&texts)))
     }
 
-    /// Writes down how tests ended.
-    pub fn record_tests(
+    /// After the last step: writes down how tests ended, and removes what is too old.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn tidy_up(
+        &mut self,
+        session: &Arc<Session>,
+    ) -> Result<(), Box<crate::diagnostic::Diagnostic>> {
+        self.record_tests(session)?;
+        expire::expire(&self.desk, session, &self.sight.board)?;
+        if self.published_anything {
+            expire::compact(&self.desk, session)?;
+        }
+        Ok(())
+    }
+
+    fn record_tests(
         &mut self,
         session: &Session,
     ) -> Result<(), Box<crate::diagnostic::Diagnostic>> {

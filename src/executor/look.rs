@@ -78,6 +78,8 @@ pub struct Sight {
     pub newest_build: i64,
     /// The name of the hash that rows are hashed by.
     pub hash: String,
+    /// What the user should know of the models before they are built.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Tells whether the engine follows anything of a project.
@@ -167,8 +169,32 @@ pub fn look(
             .collect(),
         newest_build: read.newest_build,
         hash,
+        warnings: volatile_partitions(project, &followed, selected),
         followed,
     }))
+}
+
+/// Warns of partitioned models whose rows depend on when they are built.
+fn volatile_partitions(
+    project: &Project,
+    followed: &Followed,
+    selected: &BTreeSet<UniqueId>,
+) -> Vec<Diagnostic> {
+    let items = followed.items.iter();
+    items
+        .filter(|item| item.cut.is_some() && selected.contains(&item.id))
+        .filter_map(|item| {
+            let volatile = item.volatile.as_ref()?;
+            let node = project.manifest.nodes.get(&item.id)?;
+            let message = format!(
+                "`{}` is partitioned, and {volatile}: a partition that is built again later may hold other rows",
+                item.name
+            );
+            let warning = Diagnostic::warning(Code::BadConfig, message);
+            let warning = warning.at(crate::source::Span::line(&node.file, 1));
+            Some(warning.help("use `partition.end` for the time up to which a partition reaches"))
+        })
+        .collect()
 }
 
 /// The ledger of a project: in the target's database, in the schema that `DAYGRAIN_LEDGER_SCHEMA` or
@@ -618,6 +644,10 @@ fn sources(
                 }
             }
         };
+        // What lies before the source's retention is as it was, whatever is left of it.
+        let kept = cut.first_retained(ask.as_of);
+        let seen = seen.into_iter().filter(|seen| seen.partition >= kept);
+        let seen = (seen.collect(), kept);
         if let Err(found) = take_seen(store, item, &mut histories[at], seen, facts) {
             wrong.push(*found);
         }
@@ -646,7 +676,7 @@ fn take_seen(
     store: &Store<'_>,
     item: &Item,
     history: &mut History,
-    seen: Vec<Seen>,
+    (seen, kept): (Vec<Seen>, i32),
     facts: &RunFacts,
 ) -> Result<(), Box<Diagnostic>> {
     let there: BTreeSet<i32> = seen.iter().map(|seen| seen.partition).collect();
@@ -660,7 +690,9 @@ fn take_seen(
         .collect();
     let gone: Vec<(i32, Record)> = history
         .records()
-        .filter(|(part, record)| record.state == RecordState::Seen && !there.contains(part))
+        .filter(|(part, record)| {
+            record.state == RecordState::Seen && *part >= kept && !there.contains(part)
+        })
         .collect();
     let count = changed.len() + gone.len();
     if count == 0 {

@@ -1286,13 +1286,12 @@ fn whole_view(
 fn has_outside_hooks(node: &Node) -> bool {
     ["pre-hook", "post-hook"].into_iter().any(|key| {
         let hooks = context::hook_values(node.config.get(key));
-        let outside = hooks.try_iter().is_ok_and(|mut hooks| {
+        hooks.try_iter().is_ok_and(|mut hooks| {
             hooks.any(|hook| {
                 hook.get_attr("transaction")
                     .is_ok_and(|inside| !inside.is_true())
             })
-        });
-        outside
+        })
     })
 }
 

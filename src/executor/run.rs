@@ -140,6 +140,9 @@ pub fn run(
         )?,
         false => None,
     };
+    for warning in sight.iter().flat_map(|sight| &sight.warnings) {
+        shared.send(Event::Diagnostic(Arc::new(warning.clone())));
+    }
     let engine = sight.map(|sight| {
         Engine::new(
             project,
@@ -199,8 +202,8 @@ pub fn run(
         loop_state.drive(&options, outbox, &inbox).map_err(one)?;
     }
     if let Some(engine) = &mut loop_state.engine {
-        // A test that is not remembered is run again, no more.
-        if let Err(failure) = engine.record_tests(&master) {
+        // A test that is not remembered is run again, a day that is not removed is removed next time.
+        if let Err(failure) = engine.tidy_up(&master) {
             shared.send(Event::Diagnostic(Arc::new(Diagnostic {
                 severity: crate::diagnostic::Severity::Warning,
                 ..*failure

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::calendar::{Calendar, Granularity, Mapping, PartitionRange};
@@ -167,6 +168,13 @@ impl Partitioning {
             }
             (FieldType::Instant, _) => None,
         }
+    }
+
+    /// The first partition that the retention keeps, where that is limited.
+    pub fn first_retained(&self, as_of: Timestamp) -> i32 {
+        self.retention.map_or(i32::MIN, |kept| {
+            self.calendar.newest_closed(as_of) - kept + 1
+        })
     }
 
     /// What must be the same for partitions that were built to be the partitions of today.

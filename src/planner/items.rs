@@ -293,6 +293,7 @@ impl Walk<'_> {
             reads: Vec::new(),
             code: 0,
             reads_clock: false,
+            volatile: None,
             together: Together::UpTo(1),
             hashed: false,
         };
@@ -320,6 +321,7 @@ impl Walk<'_> {
             item.reads = reads.iter().filter_map(|read| self.place(read)).collect();
             item.reads_clock = volatile.is_some() && node.upkeep.when_stale && item.cut.is_none();
             item.together = self.together(node, symbolic, volatile.as_deref());
+            item.volatile = volatile;
         }
         let own = self.followed.items.len();
         if node.upkeep.reads_self.is_some() {
@@ -409,6 +411,7 @@ impl Walk<'_> {
             reads: Vec::new(),
             code: 0,
             reads_clock: false,
+            volatile: None,
             together: Together::UpTo(1),
             hashed: false,
         });
