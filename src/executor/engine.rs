@@ -287,7 +287,16 @@ impl Engine {
             self.compared.insert(item);
             self.reshape.remove(&item);
         }
-        self.judged.extend(ended.audits);
+        for (id, result) in ended.audits {
+            // A partition that was refused is not forgotten over those that were not.
+            let refused = self
+                .judged
+                .get(&id)
+                .is_some_and(|known| known.status.is_failure());
+            if !refused || result.status.is_failure() {
+                self.judged.insert(id, result);
+            }
+        }
         for (partition, record) in &ended.published {
             self.sight.board.published(item, *partition, *record);
         }
@@ -521,15 +530,10 @@ impl Engine {
     /// A test's result where it needs not run: it judged what was published, or it passed before on
     /// what is there now.
     pub fn settled_test(&mut self, project: &Project, step: usize) -> Option<NodeResult> {
-        let id = self.steps.get(step)?;
-        if let Some(result) = self.judged.remove(id) {
-            let judged = self.audit_of.get(&step);
-            let failed = judged.is_some_and(|item| !self.sight.board.waiting(*item).is_empty());
-            if !result.status.is_failure() && !failed {
-                self.note_test(project, id.clone(), &result);
-            }
+        if let Some(result) = self.judgement(step) {
             return Some(result);
         }
+        let id = self.steps.get(step)?;
         if self.work != Work::Build {
             return None;
         }
@@ -545,6 +549,11 @@ impl Engine {
             message: Some("passed before on the same rows".to_owned()),
             ..empty_result(&facts, "MainThread")
         })
+    }
+
+    /// What a test found when it judged partitions before they were published.
+    pub fn judgement(&mut self, step: usize) -> Option<NodeResult> {
+        self.judged.remove(self.steps.get(step)?)
     }
 
     /// Remembers how a test ended.

@@ -559,10 +559,31 @@ impl Loop<'_> {
             }
             return;
         }
+        self.tell_judgements(step);
         self.skip_readers(step);
         if self.on_failure == OnFailure::Stop && self.stopping.is_none() {
             self.stop("skipped because of `--fail-fast`");
             self.shared.cancel_all();
+        }
+    }
+
+    /// Ends the tests that have judged a failed step already: what they found is not skipped over.
+    fn tell_judgements(&mut self, step: usize) {
+        for reader in self.readers[step].clone() {
+            let judged = self
+                .engine
+                .as_mut()
+                .filter(|_| !self.ended[reader])
+                .and_then(|engine| engine.judgement(reader));
+            if let Some(result) = judged {
+                self.started += 1;
+                self.shared.send(Event::NodeFinished {
+                    result: Arc::new(result.clone()),
+                    index: self.started,
+                    total: self.nodes.len(),
+                });
+                self.end(reader, result);
+            }
         }
     }
 
