@@ -369,6 +369,7 @@ impl Engine {
             .collect();
         let (built, failed) = (progress.published.len(), progress.failed.len());
         let unit = match &board.items[item].cut {
+            Some(cut) if built == 1 => cut.calendar.granularity.to_string(),
             Some(cut) => format!("{}s", cut.calendar.granularity),
             None => "relation".to_owned(),
         };

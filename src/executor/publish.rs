@@ -1305,7 +1305,8 @@ fn whole_content(
     let passes_through = crate::planner::items::is_passed_through(&job.node);
     let written = result.rows_affected.unwrap_or(0);
     let rows = i64::try_from(written).unwrap_or(i64::MAX);
-    if passes_through || !job.hashed {
+    let off = job.node.upkeep.content_hash == ContentHash::Off;
+    if passes_through || off || !job.hashed {
         return Ok(BTreeMap::from([(ALL, (rows, String::new()))]));
     }
     let grows = job.node.resource_type == ResourceType::Model
@@ -1319,7 +1320,7 @@ fn whole_content(
     }
     let name = job.node.relation.render(dialect);
     let described = fetch(session, &format!("select * from {name} where 1 = 0"))?;
-    let columns = hashed_columns(dialect, &described, &ContentHash::default(), true);
+    let columns = hashed_columns(dialect, &described, &job.node.upkeep.content_hash, true);
     let scope = desk.plain_scope(session);
     let sql = text(
         desk,

@@ -51,14 +51,28 @@ pub fn of_node(
     }
     let builds_table = matches!(node.materialization(), "incremental" | "table");
     let said = node.config.get("partition_by").is_some() && node.config.get("begin").is_some();
+    let owner = format!("`{}`", node.name);
     if node.resource_type != ResourceType::Model
         || !said
         || !builds_table
         || microbatch(&node.config)
     {
+        if node.upkeep.when_stale {
+            let mut reader = Reader {
+                config: &node.config,
+                owner: &owner,
+                place: &place,
+                wrong: Vec::new(),
+            };
+            let content_hash = reader.content_hash();
+            diagnostics.extend(reader.wrong);
+            node.upkeep.content_hash = content_hash;
+        }
+        if builds_table && node.resource_type == ResourceType::Model {
+            diagnostics.extend(without_effect(node, &place));
+        }
         return;
     }
-    let owner = format!("`{}`", node.name);
     let found = read(&node.config, &owner, &place);
     let (partitioning, mut wrong) = match found {
         Ok(partitioning) => (Some(partitioning), Vec::new()),
@@ -94,6 +108,36 @@ pub fn of_node(
     node.upkeep.partitioning = partitioning.map(Arc::new);
 }
 
+/// The configs that only partitioned models heed.
+const ONLY_PARTITIONED: [&str; 5] = [
+    "order_by",
+    "on_code_change",
+    "allow_empty",
+    "retention",
+    "arrival_buffer",
+];
+
+/// Warns of configs of the engine on a model that is not partitioned.
+fn without_effect(node: &Node, place: &Span) -> Vec<Diagnostic> {
+    let mut keys: Vec<&str> = ONLY_PARTITIONED
+        .into_iter()
+        .filter(|key| node.config.get(key).is_some())
+        .collect();
+    if !node.upkeep.when_stale && node.config.get("content_hash").is_some() {
+        keys.push("content_hash");
+    }
+    let keys = keys.into_iter();
+    keys.map(|key| {
+        let message = format!(
+            "`{key}` does nothing for `{}`, which is not partitioned",
+            node.name
+        );
+        let warning = Diagnostic::warning(Code::UnusedConfig, message).at(place.clone());
+        warning.help("give it `partition_by` and `begin`, or drop the config")
+    })
+    .collect()
+}
+
 /// Reads the partitions of a source.
 pub fn of_source(source: &mut Source, diagnostics: &mut Vec<Diagnostic>) {
     let said = source.config.get("partition_by").is_some() && source.config.get("begin").is_some();
@@ -106,7 +150,11 @@ pub fn of_source(source: &mut Source, diagnostics: &mut Vec<Diagnostic>) {
         .as_ref()
         .and_then(|external| external.get("location"));
     if has_files.is_none() && source.loaded_at_field.is_none() {
-        // Without files and without a column that tells of late rows it is a table like any other.
+        let message = format!(
+            "{owner} has partitions, and nothing tells which versions of them there are: it is read as a table without any"
+        );
+        let warning = Diagnostic::warning(Code::UnusedConfig, message).at(source.span.clone());
+        diagnostics.push(warning.help("give it `external: {location: ...}` or `loaded_at_field`"));
         return;
     }
     match read(&source.config, &owner, &source.span) {
