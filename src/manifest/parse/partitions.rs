@@ -554,3 +554,145 @@ fn other_database(project: &Project<'_>, node: &Node, diagnostics: &mut Vec<Diag
         ),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::fixture::{Fixture, render};
+
+    /// What is said of a faulty project.
+    fn complaints(text: &str) -> String {
+        render(&Fixture::new(text).parse().1)
+    }
+
+    fn model(manifest: &Manifest, name: &str) -> Arc<Node> {
+        let id = UniqueId::from(format!("model.shop.{name}").as_str());
+        Arc::clone(&manifest.nodes[&id])
+    }
+
+    fn reads(manifest: &Manifest, name: &str) -> Vec<String> {
+        let node = model(manifest, name);
+        let reads = node.upkeep.reads.iter();
+        reads
+            .map(|read| {
+                let untracked = if read.tracked { "" } else { ", not tracked" };
+                format!("{} by {}{untracked}", read.upstream, read.mapping)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_model_reads_the_same_partitions_unless_it_says_otherwise() {
+        let manifest = Fixture::new(
+            "
+/// file: dbt_project.yml
+name: shop
+models:
+  +materialized: incremental
+  +partition_by: day
+  +begin: 2026-11-01
+/// file: models/orders.sql
+select * from {{ source('landing', 'orders') }}
+/// file: models/plain.sql
+{{ config(materialized='view') }}
+select 1
+/// file: models/fact.sql
+{{ config(partition_by={'field': 'at', 'granularity': 'hour', 'data_type': 'timestamp'}) }}
+select * from {{ ref('orders') }} join {{ ref('orders', partitions=window(-1, 3)) }}
+join {{ ref('plain', track=false) }} join {{ self('previous') }} where {{ partition.filter('at') }}
+/// file: models/total.sql
+{{ config(begin=none) }}
+select * from {{ ref('fact') }}
+/// file: models/landing.yml
+sources:
+  - name: landing
+    tables:
+      - name: orders
+        external: {location: 'landing/{day}/*.csv'}
+        columns: [{name: id, data_type: int}]
+        config: {partition_by: day, begin: 2026-11-01}
+",
+        )
+        .manifest();
+        assert_eq!(
+            reads(&manifest, "orders"),
+            ["source.shop.landing.orders by same"]
+        );
+        assert_eq!(
+            reads(&manifest, "fact"),
+            [
+                "model.shop.orders by same",
+                "model.shop.orders by window(-1, 3)",
+                "model.shop.plain by same, not tracked",
+                "model.shop.fact by previous",
+            ]
+        );
+        assert_eq!(reads(&manifest, "total"), ["model.shop.fact by all"]);
+        let cut = model(&manifest, "fact").upkeep.partitioning.clone();
+        let cut = cut.expect("it is partitioned");
+        assert_eq!(cut.shape(), "at hour UTC timestamp UTC");
+        assert!(model(&manifest, "total").upkeep.partitioning.is_none());
+    }
+
+    #[test]
+    fn partition_by_alone_and_plain_projects_mean_nothing() {
+        let manifest = Fixture::new(
+            "
+/// file: models/a.sql
+{{ config(materialized='incremental', partition_by={'field': 'x', 'range': {}}, unique_key='id') }}
+select * from {{ this }} where {{ is_incremental() }}
+",
+        )
+        .manifest();
+        let node = model(&manifest, "a");
+        assert!(!node.upkeep.is_managed() && node.upkeep.reads.is_empty());
+    }
+
+    #[test]
+    fn configs_that_cannot_be_are_named_all_at_once() {
+        insta::assert_snapshot!(complaints(
+            "
+/// file: models/a.sql
+{{ config(materialized='incremental', begin='soon', unique_key='id',
+   partition_by={'field': 'day', 'granularty': 'day', 'timezone': 'Mars/North'}) }}
+select * from {{ this }} where {{ is_incremental() }}
+/// file: models/b.sql
+{{ config(materialized='table', partition_by='day', begin='2026-11-01', retention=0,
+   arrival_buffer='a while', content_hash='no') }}
+select 1 as day
+/// file: models/c.sql
+{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='at',
+   batch_size='day', begin='2026-11-01', rebuild='when_stale') }}
+select 1 as at
+/// file: models/d.sql
+{{ config(materialized='table', order_by=['x'], retention=3) }}
+select * from {{ ref('b', partitions='previous') }} join {{ self('previous') }}
+"
+        ));
+    }
+
+    #[test]
+    fn mappings_are_refused_where_they_mean_nothing() {
+        insta::assert_snapshot!(complaints(
+            "
+/// file: models/plain.sql
+{{ config(materialized='table') }}
+select 1
+/// file: models/short.sql
+{{ config(materialized='table', partition_by='day', begin='2026-11-01', retention=2) }}
+select 1
+/// file: models/a.sql
+{{ config(materialized='table', partition_by='day', begin='2026-11-01') }}
+select * from {{ ref('plain', partitions='previous') }} join {{ ref('short', partitions=window(-3, 0)) }}
+/// file: models/b.sql
+select * from {{ ref('short', partitions='yesterday') }}
+/// file: models/s.yml
+sources:
+  - name: raw
+    tables:
+      - name: orders
+        config: {partition_by: day, begin: 2026-11-01}
+"
+        ));
+    }
+}
