@@ -14,11 +14,12 @@ use std::time::{Duration, Instant, SystemTime};
 use super::Project;
 use super::compile::{Shown, compile, node_scope};
 use super::event::{NodeFacts, NodeResult, NodeStatus};
+use super::microbatch::Turn;
 use super::node::{self, run_shown};
 use super::reads::{BatchView, Built, Narrowed, Narrowing};
 use super::run::empty_result;
 use super::session::Session;
-use super::{locate, stage};
+use super::{locate, schemas, stage};
 use crate::calendar::{Mapping, PartitionRange};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::jinja::context::{self, relation_value};
@@ -30,6 +31,7 @@ use crate::ledger::{
 };
 use crate::manifest::partitioning::{ContentHash, OnCodeChange, Partitioning};
 use crate::manifest::{Node, ResourceType, UniqueId};
+use crate::microbatch::{Batch as Bounds, Microbatch};
 use crate::planner::Work;
 use crate::planner::board::{ALL, BatchPart};
 use crate::relation::{Relation, RelationKind};
@@ -463,14 +465,19 @@ fn prepare(
     let project = &desk.project;
     let range = job.range();
     let started = SystemTime::now();
-    let view = BatchView {
-        narrowing: Arc::new(narrowing(desk, session, job, range, own)?),
-        built: Arc::new(Built {
-            cut: Arc::clone(cut),
-            range,
-        }),
+    let shown = match &job.node.microbatch {
+        Some(model) => Shown::of_batch(project, &job.node, turn(project, job, model, cut)),
+        None => {
+            let view = BatchView {
+                narrowing: Arc::new(narrowing(desk, session, job, range, own)?),
+                built: Arc::new(Built {
+                    cut: Arc::clone(cut),
+                    range,
+                }),
+            };
+            Shown::of_partitions(project, &job.node, view)
+        }
     };
-    let shown = Shown::of_partitions(project, &job.node, view);
     let compiled = compile(project, session, &job.node, &shown)?;
     node::write_compiled(project, &job.node, &shown, &compiled, result)?;
     result.compile = Some((started, SystemTime::now()));
@@ -489,6 +496,17 @@ fn prepare(
         sql,
         described,
     })
+}
+
+/// What the template of a microbatch model sees of the batch that is built, as in dbt.
+fn turn(project: &Project, job: &Job, model: &Microbatch, cut: &Partitioning) -> Turn {
+    let range = job.range();
+    let granularity = cut.calendar.granularity;
+    let batch = Bounds {
+        start: granularity.civil_start(range.first),
+        end: granularity.civil_start(range.last.saturating_add(1)),
+    };
+    Turn::new(&project.node_json(&job.node), batch, model.size, job.exists)
 }
 
 impl Prepared {
@@ -963,6 +981,10 @@ pub fn partition_of(value: &Datum, cut: &Partitioning) -> Option<i32> {
             Some(granularity.containing(date.to_datetime(jiff::civil::Time::midnight())))
         }
         Datum::Timestamp(moment) => Some(granularity.containing(*moment)),
+        Datum::TimestampTz(instant) => {
+            let utc = instant.to_zoned(jiff::tz::TimeZone::UTC);
+            Some(granularity.containing(utc.datetime()))
+        }
         Datum::Text(text) => granularity.parse_key(&text.replace(' ', "T")),
         _ => None,
     }
@@ -1033,7 +1055,7 @@ fn outside(session: &Session, job: &Job, cut: &Partitioning, sql: &str) -> Diagn
 /// Writes the ledger's rows and the fence, and commits.
 fn record(
     desk: &Desk,
-    session: &Session,
+    session: &Arc<Session>,
     job: &Job,
     content: &Content,
     fence: Option<i64>,
@@ -1128,9 +1150,9 @@ fn record(
 }
 
 /// Notes what the catalogue shows of the relation, so that a change by others is noticed.
-fn set_marker(desk: &Desk, session: &Session, job: &Job) -> Result<(), Box<Diagnostic>> {
+fn set_marker(desk: &Desk, session: &Arc<Session>, job: &Job) -> Result<(), Box<Diagnostic>> {
     let relation = relation_value(desk.project.facts.dialect, &job.node.relation);
-    let scope = desk.plain_scope(session);
+    let scope = schemas::plain_scope(&desk.project, session, Vec::new());
     let sql = text(desk, &scope, "relation_markers", &[list(vec![relation])])?;
     let table = fetch(session, &sql)?;
     let marker = table.rows.first().and_then(|row| row.get(1));
@@ -1141,17 +1163,6 @@ fn set_marker(desk: &Desk, session: &Session, job: &Job) -> Result<(), Box<Diagn
         )?;
     }
     Ok(())
-}
-
-impl Desk {
-    /// A scope for the engine's own macros, which belong to no node.
-    fn plain_scope(&self, _: &Session) -> Scope {
-        let package = Arc::clone(&self.project.manifest.project);
-        Scope {
-            root: context::yaml_context(&self.project.facts, &package),
-            package,
-        }
-    }
 }
 
 /// Writes down that partitions came to nothing, in a transaction of its own.
@@ -1321,7 +1332,7 @@ fn whole_content(
     let name = job.node.relation.render(dialect);
     let described = fetch(session, &format!("select * from {name} where 1 = 0"))?;
     let columns = hashed_columns(dialect, &described, &job.node.upkeep.content_hash, true);
-    let scope = desk.plain_scope(session);
+    let scope = schemas::plain_scope(&desk.project, session, Vec::new());
     let sql = text(
         desk,
         &scope,

@@ -347,6 +347,9 @@ impl Walk<'_> {
         if node.upkeep.reads_self.is_some() {
             return one("it reads its own partition before".to_owned());
         }
+        if node.microbatch.is_some() {
+            return one("a microbatch model is built batch by batch".to_owned());
+        }
         if node.upkeep.one_by_one {
             return one("it asks for `partition.date`".to_owned());
         }

@@ -9,6 +9,7 @@ mod landing;
 mod materializations;
 mod merge;
 mod microbatch;
+mod opt_in;
 mod postgres;
 mod run_loop;
 mod secrets;

@@ -18,6 +18,7 @@ use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::jinja::Reading;
 use crate::manifest::partitioning::{ContentHash, FieldType, OnCodeChange, Partitioning, Read};
 use crate::manifest::{Manifest, Node, ResourceType, Source, UniqueId};
+use crate::microbatch::{BatchSize, Microbatch};
 use crate::source::Span;
 
 /// The keys of a `partition_by` mapping.
@@ -34,21 +35,7 @@ pub fn of_node(
 ) {
     let place = files::place(node);
     node.upkeep.one_by_one = one_by_one;
-    match node.config.text("rebuild") {
-        Some("when_stale") if !microbatch(&node.config) => node.upkeep.when_stale = true,
-        Some("when_stale") => diagnostics.push(
-            Diagnostic::error(
-                Code::Unsupported,
-                format!(
-                    "`{}`: `rebuild: when_stale` of a microbatch model is not supported yet",
-                    node.name
-                ),
-            )
-            .at(place.clone())
-            .help("give it `partition_by` instead of `incremental_strategy: microbatch`"),
-        ),
-        _ => {}
-    }
+    node.upkeep.when_stale = node.config.text("rebuild") == Some("when_stale");
     let builds_table = matches!(node.materialization(), "incremental" | "table");
     let said = node.config.get("partition_by").is_some() && node.config.get("begin").is_some();
     let owner = format!("`{}`", node.name);
@@ -160,6 +147,34 @@ pub fn of_source(source: &mut Source, diagnostics: &mut Vec<Diagnostic>) {
     match read(&source.config, &owner, &source.span) {
         Ok(partitioning) => source.partitioning = Some(Arc::new(partitioning)),
         Err(wrong) => diagnostics.extend(wrong),
+    }
+}
+
+/// The partitions of a microbatch model that opts in: its batches, in UTC.
+pub fn of_microbatch(model: &Microbatch) -> Partitioning {
+    let granularity = match model.size {
+        BatchSize::Hour => Granularity::Hour,
+        BatchSize::Day => Granularity::Day,
+        BatchSize::Month => Granularity::Month,
+        BatchSize::Year => Granularity::Year,
+    };
+    Partitioning {
+        field: model.event_time.clone(),
+        field_type: FieldType::Timestamp(TimeZone::UTC),
+        calendar: Calendar {
+            granularity,
+            timezone: TimeZone::UTC,
+            begin: granularity.containing(model.begin),
+            arrival_buffer: SignedDuration::ZERO,
+        },
+        order_by: Vec::new(),
+        batch_size: None,
+        lookback: i32::try_from(model.lookback).unwrap_or(1).max(1),
+        on_code_change: OnCodeChange::Rebuild,
+        content_hash: ContentHash::default(),
+        allow_empty: true,
+        retention: None,
+        no_data: BTreeSet::new(),
     }
 }
 
@@ -661,8 +676,7 @@ select * from {{ this }} where {{ is_incremental() }}
    arrival_buffer='a while', content_hash='no') }}
 select 1 as day
 /// file: models/c.sql
-{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='at',
-   batch_size='day', begin='2026-11-01', rebuild='when_stale') }}
+{{ config(materialized='view', rebuild='when_stale', content_hash=3) }}
 select 1 as at
 /// file: models/d.sql
 {{ config(materialized='table', order_by=['x'], retention=3) }}
