@@ -209,6 +209,13 @@ impl Ledger {
         relation.render(self.dialect)
     }
 
+    /// The schema without its database, which not every database takes where schemas are made.
+    fn schema_alone(&self) -> String {
+        let mut schema = self.schema.clone();
+        schema.include.database = false;
+        schema.render(self.dialect)
+    }
+
     fn text(&self, text: &str) -> String {
         self.dialect.string_literal(text)
     }
@@ -226,10 +233,7 @@ impl Ledger {
             )
         };
         let mut statements = vec![
-            format!(
-                "create schema if not exists {}",
-                self.schema.render(self.dialect)
-            ),
+            format!("create schema if not exists {}", self.schema_alone()),
             table("layout", "layout integer not null"),
             format!("create sequence if not exists {}", self.table("versions")),
             table(
