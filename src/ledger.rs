@@ -225,10 +225,13 @@ impl Ledger {
                 self.table(name)
             )
         };
+        // Of the session's database, which is the target's: Postgres takes no name with a database.
+        let mut schema = self.schema.clone();
+        schema.include.database = false;
         let mut statements = vec![
             format!(
                 "create schema if not exists {}",
-                self.schema.render(self.dialect)
+                schema.render(self.dialect)
             ),
             table("layout", "layout integer not null"),
             format!("create sequence if not exists {}", self.table("versions")),
