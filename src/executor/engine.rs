@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Project;
 use super::event::{NodeFacts, NodeResult, NodeStatus};
 use super::look::Sight;
-use super::publish::{Desk, Ended, Job, JobRead, Part};
+use super::publish::{Desk, DueFiles, Ended, Job, JobRead, Part};
 use super::run::empty_result;
 use super::session::Session;
 use super::{expire, fingerprint};
@@ -21,7 +21,7 @@ use crate::jinja::port::{Fetch, Transaction};
 use crate::ledger::{self, Input, Outcome, RecordState, TestRow};
 use crate::manifest::{Node, ResourceType, UniqueId};
 use crate::microbatch::{Batch as Bounds, BatchResults};
-use crate::planner::board::{Batch, ItemKind, Wait};
+use crate::planner::board::{Batch, ItemKind, Status, Wait};
 use crate::planner::items::is_passed_through;
 use crate::planner::{Plan, Work};
 use crate::relation::{Relation, RelationKind};
@@ -81,6 +81,7 @@ impl Engine {
             hash: sight.hash.clone(),
             shared: !project.facts.dialect.profile.embedded,
             lock_timeout,
+            files: due_files(&sight),
         });
         let board = &sight.board;
         let (mut step_of, mut item_of) = (HashMap::new(), HashMap::new());
@@ -324,6 +325,15 @@ impl Engine {
         self.touch(item);
     }
 
+    /// Tells whether a step is a relation of the engine's of which nothing was ever published.
+    pub fn is_unbuilt(&self, step: usize) -> bool {
+        let Some(&item) = self.item_of.get(&step) else {
+            return false;
+        };
+        let mut records = self.sight.board.histories[item].records();
+        self.sight.board.items[item].kind == ItemKind::Managed && records.next().is_none()
+    }
+
     /// Gives up what is left of a step.
     pub fn give_up(&mut self, step: usize) {
         let Some(&item) = self.item_of.get(&step) else {
@@ -467,6 +477,14 @@ impl Engine {
                 })
             })
             .collect();
+        let outdated = history
+            .records()
+            .map(|(part, _)| part)
+            .filter(|part| {
+                let status = board.status(batch.item, *part);
+                matches!(status, Status::Stale { .. } | Status::Waiting { .. })
+            })
+            .collect();
         let audits = self.audits.get(&batch.item).into_iter().flatten();
         let existing = existing(session, &node.relation);
         let reshape = self.reshape.contains(&batch.item);
@@ -492,6 +510,7 @@ impl Engine {
             code: item.code,
             cut: item.cut.clone(),
             parts,
+            outdated,
             reads,
             parents: item
                 .reads
@@ -661,6 +680,22 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The files that tests of sources and of their readers may read.
+fn due_files(sight: &Sight) -> BTreeMap<UniqueId, DueFiles> {
+    let files = sight.files.iter();
+    files
+        .filter_map(|(&at, files)| {
+            let item = &sight.board.items[at];
+            let found = DueFiles {
+                cut: Arc::clone(item.cut.as_ref()?),
+                files: Arc::clone(files),
+                due: sight.board.due(at),
+            };
+            Some((item.id.clone(), found))
+        })
+        .collect()
 }
 
 /// What a partition would be built from now, for the ledger.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Project;
 use super::compile::{Shown, compile, node_scope};
+use super::engine::existing;
 use super::event::{NodeFacts, NodeResult, NodeStatus};
 use super::microbatch::Turn;
 use super::node::{self, run_shown};
@@ -51,6 +52,19 @@ pub struct Desk {
     pub shared: bool,
     /// How long a lease of somebody else is waited for.
     pub lock_timeout: Duration,
+    /// The sources that have files, for the tests that read them.
+    pub files: BTreeMap<UniqueId, DueFiles>,
+}
+
+/// A source's files, and which of its partitions are due.
+#[derive(Clone, Debug)]
+pub struct DueFiles {
+    /// How it is cut.
+    pub cut: Arc<Partitioning>,
+    /// Its files by partition.
+    pub files: Arc<stage::SourceFiles>,
+    /// The partitions that are due.
+    pub due: PartitionRange,
 }
 
 /// What one worker is to build.
@@ -68,6 +82,8 @@ pub struct Job {
     pub cut: Option<Arc<Partitioning>>,
     /// The partitions to build, with what is there of them.
     pub parts: Vec<Part>,
+    /// All of its partitions that are visible and stale, these included.
+    pub outdated: Vec<i32>,
     /// What it reads, by call.
     pub reads: Vec<JobRead>,
     /// The relations that it reads, for the check that nobody else published meanwhile.
@@ -199,7 +215,8 @@ fn build_parts(
             for parts in [&job.parts[..middle], &job.parts[middle..]] {
                 let half = Job {
                     parts: parts.to_vec(),
-                    exists: job.exists || !ended.published.is_empty(),
+                    // It stays where the batch that failed has made it.
+                    exists: existing(session, &job.node.relation).is_some(),
                     ..job.clone()
                 };
                 build_parts(desk, session, &half, ended, result);
@@ -395,7 +412,8 @@ fn narrowing(
         };
         let is_self = read.upstream == job.node.unique_id;
         let narrowed = if let Some(files) = &read.files {
-            Narrowed::Staged(stage::load(&desk.project, session, files, wanted)?)
+            let reader = stage::StagedFor::Model;
+            Narrowed::Staged(stage::load(&desk.project, session, files, wanted, reader)?)
         } else if is_self {
             match own {
                 Own::Missing => Narrowed::Query(nothing(&job.node)?),
@@ -872,15 +890,7 @@ fn judge(
     let mut audits = BTreeMap::new();
     for test in &job.audits {
         let facts = Arc::new(NodeFacts::new(test, desk.project.facts.dialect));
-        let shown = Shown::of(&desk.project, test);
-        let result = run_shown(
-            &desk.project,
-            session,
-            (test, &shown),
-            &facts,
-            Work::Test,
-            session.thread(),
-        );
+        let result = run_judging(desk, session, test, &facts, Some(job));
         session.begin_node(&desk.project, Some(&job.node));
         let broken = !session.in_transaction();
         audits.insert(test.unique_id.clone(), result);
@@ -889,6 +899,96 @@ fn judge(
         }
     }
     Ok(audits)
+}
+
+/// Runs a test, for which the files of sources that it reads are loaded.
+pub fn run_test(
+    desk: &Desk,
+    session: &Arc<Session>,
+    test: &Arc<Node>,
+    facts: &Arc<NodeFacts>,
+) -> NodeResult {
+    run_judging(desk, session, test, facts, None)
+}
+
+fn run_judging(
+    desk: &Desk,
+    session: &Arc<Session>,
+    test: &Arc<Node>,
+    facts: &Arc<NodeFacts>,
+    job: Option<&Job>,
+) -> NodeResult {
+    let project = &desk.project;
+    let shown = match test_view(desk, session, test, job) {
+        Ok(Some(view)) => Shown::of_partitions(project, test, view),
+        Ok(None) => Shown::of(project, test),
+        Err(diagnostic) => {
+            return NodeResult {
+                status: NodeStatus::Error,
+                message: Some(facts.failure(&diagnostic)),
+                diagnostic: Some(Arc::new(*diagnostic)),
+                ..empty_result(facts, session.thread())
+            };
+        }
+    };
+    let turn = (test, &shown);
+    run_shown(project, session, turn, facts, Work::Test, session.thread())
+}
+
+/// What a test reads otherwise than the database holds it: the files of sources, and of the model that
+/// it judges no partition that is still to be built anew.
+fn test_view(
+    desk: &Desk,
+    session: &Arc<Session>,
+    test: &Node,
+    job: Option<&Job>,
+) -> Result<Option<BatchView>, Box<Diagnostic>> {
+    let mut reads = BTreeMap::new();
+    let mut built = None;
+    for id in &test.depends_on {
+        let Some(source) = desk.files.get(id) else {
+            continue;
+        };
+        let reader = stage::StagedFor::Test;
+        let staged = stage::load(&desk.project, session, &source.files, source.due, reader)?;
+        reads.insert((id.clone(), Mapping::All), Narrowed::Staged(staged));
+        built.get_or_insert((&source.cut, source.due));
+    }
+    if let Some(job) = job
+        && let Some(cut) = &job.cut
+    {
+        let built_now = |part: &i32| job.parts.iter().any(|built| built.part.partition == *part);
+        let ranges = ranges(job.outdated.iter().copied().filter(|part| !built_now(part)));
+        if !ranges.is_empty() {
+            let predicates: Vec<String> = ranges
+                .into_iter()
+                .map(|range| format!("({})", cut.predicate(&cut.field, range)))
+                .collect();
+            let visible = format!("not coalesce({}, false)", predicates.join(" or "));
+            let key = (job.node.unique_id.clone(), Mapping::All);
+            reads.insert(key, Narrowed::Where(visible));
+            built.get_or_insert((cut, job.range()));
+        }
+    }
+    Ok(built.map(|(cut, range)| BatchView {
+        narrowing: Arc::new(Narrowing::new(reads)),
+        built: Arc::new(Built {
+            cut: Arc::clone(cut),
+            range,
+        }),
+    }))
+}
+
+/// Ascending partitions as ranges without gaps.
+fn ranges(parts: impl Iterator<Item = i32>) -> Vec<PartitionRange> {
+    let mut ranges: Vec<PartitionRange> = Vec::new();
+    for part in parts {
+        match ranges.last_mut() {
+            Some(range) if range.last.saturating_add(1) == part => range.last = part,
+            _ => ranges.push(PartitionRange::one(part)),
+        }
+    }
+    ranges
 }
 
 fn refuse(audits: &BTreeMap<UniqueId, NodeResult>) -> Result<(), Trouble> {

@@ -25,7 +25,7 @@ use super::{Project, hooks, microbatch, schemas};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Graph;
 use crate::ledger::Outcome;
-use crate::manifest::{Node, UniqueId};
+use crate::manifest::{Node, ResourceType, UniqueId};
 use crate::microbatch::Microbatch;
 use crate::planner::{Plan, Work};
 
@@ -361,6 +361,11 @@ impl Loop<'_> {
                                     project, shared, &session, node, &fact, slots,
                                 );
                             }
+                            if let Some(desk) = desk_of_engine.as_deref()
+                                && node.resource_type == ResourceType::Test
+                            {
+                                return publish::run_test(desk, &session, node, &fact);
+                            }
                             let fact = Arc::clone(&fact);
                             run_node(project, &session, node, fact, work, &thread)
                         };
@@ -541,6 +546,12 @@ impl Loop<'_> {
     /// Records a result and decides about the steps that waited for it.
     fn end(&mut self, step: usize, result: NodeResult) {
         let failed = result.status.is_failure();
+        // Of what waits and was never built, nothing can be read.
+        let absent = result.status == NodeStatus::Skipped
+            && self
+                .engine
+                .as_ref()
+                .is_some_and(|engine| engine.is_unbuilt(step));
         self.ended[step] = true;
         if let Some(engine) = &mut self.engine {
             let id = self.nodes[step].unique_id.clone();
@@ -549,6 +560,10 @@ impl Loop<'_> {
             }
         }
         self.results.push(Arc::new(result));
+        if absent {
+            self.skip_readers(step, "is not built");
+            return;
+        }
         if !failed {
             for at in 0..self.readers[step].len() {
                 let reader = self.readers[step][at];
@@ -560,7 +575,7 @@ impl Loop<'_> {
             return;
         }
         self.tell_judgements(step);
-        self.skip_readers(step);
+        self.skip_readers(step, "failed");
         if self.on_failure == OnFailure::Stop && self.stopping.is_none() {
             self.stop("skipped because of `--fail-fast`");
             self.shared.cancel_all();
@@ -587,15 +602,15 @@ impl Loop<'_> {
         }
     }
 
-    /// Skips everything that reads a failed step, through any number of steps.
-    fn skip_readers(&mut self, step: usize) {
+    /// Skips everything that reads a step, through any number of steps; `why` ends the sentence.
+    fn skip_readers(&mut self, step: usize, why: &str) {
         let because = self.facts[step].unique_id.clone();
         let mut queue = self.readers[step].clone();
         while let Some(reader) = queue.pop() {
             if self.ended[reader] {
                 continue;
             }
-            self.skip(reader, format!("`{because}` failed"));
+            self.skip(reader, format!("`{because}` {why}"));
             queue.extend(self.readers[reader].iter().copied());
         }
     }
