@@ -8,6 +8,8 @@ mod history;
 
 pub use history::{Attempt, History, Record, RecordState, SumTree};
 
+use std::collections::HashMap;
+
 use crate::dialect::Dialect;
 use crate::relation::Relation;
 use crate::table::{Datum, Table};
@@ -290,15 +292,18 @@ impl Ledger {
     }
 
     /// The query of what readers see now, of some relations; read by [`records`].
+    ///
+    /// The database packs each relation's partitions into one text: there may be very many of them.
     pub fn read_records(&self, relations: &[RelationId]) -> String {
         let builds = self.table("builds");
         let among = numbers(relations);
+        let packed = self.dialect.joined_text;
         format!(
-            "select b.relation, b.part, b.build, b.outcome, b.code, b.inputs, b.version, b.content, b.row_count\n\
-             from {builds} as b\n\
-             inner join (\n    select relation, part, max(build) as build\n    from {builds}\n    \
-             where outcome not in ('refused', 'failed') and relation in ({among})\n    group by relation, part\n) as newest\n    \
-             on newest.build = b.build and newest.relation = b.relation and newest.part = b.part"
+            "select relation, outcome, code, {packed}(concat_ws(' ', part, build, inputs, version, content, row_count), ',') as records\n\
+             from {builds}\n\
+             where relation in ({among}) and build in (\n    select max(build) from {builds}\n    \
+             where outcome not in ('refused', 'failed') and relation in ({among})\n    group by relation, part\n)\n\
+             group by relation, outcome, code"
         )
     }
 
@@ -611,25 +616,38 @@ fn words(row: &[Datum], at: usize) -> String {
 }
 
 /// Reads [`Ledger::read_records`].
-pub fn records(table: &Table) -> Vec<(RelationId, i32, Record)> {
-    let rows = table.rows.iter();
-    rows.filter_map(|row| {
-        let state = match row.get(3)? {
-            Datum::Text(word) => RecordState::of(Outcome::parse(word)?)?,
-            _ => return None,
+pub fn records(table: &Table) -> HashMap<RelationId, Vec<(i32, Record)>> {
+    let mut found: HashMap<RelationId, Vec<(i32, Record)>> = HashMap::new();
+    for row in &table.rows {
+        let (Some(Datum::Text(word)), Some(Datum::Text(packed))) = (row.get(1), row.get(3)) else {
+            continue;
         };
-        let record = Record {
-            build: number(row, 2),
-            state,
-            code: number(row, 4),
-            inputs: number(row, 5),
-            version: number(row, 6),
-            content: number(row, 7),
-            rows: number(row, 8),
+        let Some(state) = Outcome::parse(word).and_then(RecordState::of) else {
+            continue;
         };
-        Some((RelationId(number(row, 0)), part(row, 1), record))
-    })
-    .collect()
+        let code = number(row, 2);
+        let records = found.entry(RelationId(number(row, 0))).or_default();
+        records.reserve(packed.bytes().filter(|byte| *byte == b',').count() + 1);
+        records.extend(packed.split(',').filter_map(|one| unpacked(one, state, code)));
+    }
+    found
+}
+
+/// One record of a packed text.
+fn unpacked(text: &str, state: RecordState, code: i64) -> Option<(i32, Record)> {
+    let mut numbers = text.split(' ').map(|number| number.parse::<i64>().ok());
+    let mut next = || numbers.next().flatten();
+    let part = i32::try_from(next()?).ok()?;
+    let record = Record {
+        build: next()?,
+        state,
+        code,
+        inputs: next()?,
+        version: next()?,
+        content: next()?,
+        rows: next()?,
+    };
+    Some((part, record))
 }
 
 /// Reads [`Ledger::read_attempts`].

@@ -668,14 +668,16 @@ impl Engine {
             .enumerate()
             .map(|(at, id)| (*id, at))
             .collect();
-        for (relation, partition, record) in ledger::records(&outcome.table) {
+        for (relation, records) in ledger::records(&outcome.table) {
             let Some(&at) = places.get(&relation) else {
                 continue;
             };
-            self.newest_build = self.newest_build.max(record.build);
-            let known = board.histories[at].record(partition);
-            if known.is_none_or(|known| known.build < record.build) {
-                board.histories[at].set(partition, record);
+            for (partition, record) in records {
+                self.newest_build = self.newest_build.max(record.build);
+                let known = board.histories[at].record(partition);
+                if known.is_none_or(|known| known.build < record.build) {
+                    board.histories[at].set(partition, record);
+                }
             }
         }
         Ok(())

@@ -32,6 +32,9 @@ use crate::planner::items::{self, Followed, Symbolic, is_passed_through};
 use crate::relation::Relation;
 use crate::table::{Datum, Table};
 
+/// How many relations' partitions are read by one query.
+const MOST_RELATIONS: usize = 100;
+
 /// What a look may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
@@ -347,10 +350,11 @@ impl Store<'_> {
     }
 
     fn read(&self, relations: &[RelationId]) -> Result<Read, Box<Diagnostic>> {
+        // Not all at once, so that a large ledger takes time and no room.
         let mut records: HashMap<RelationId, Vec<(i32, Record)>> = HashMap::new();
-        let table = self.fetch(&self.ledger.read_records(relations))?;
-        for (relation, part, record) in ledger::records(&table) {
-            records.entry(relation).or_default().push((part, record));
+        for some in relations.chunks(MOST_RELATIONS) {
+            let table = self.fetch(&self.ledger.read_records(some))?;
+            records.extend(ledger::records(&table));
         }
         let newest_build = records
             .values()
@@ -359,8 +363,8 @@ impl Store<'_> {
             .max()
             .unwrap_or(0);
         let mut histories: HashMap<RelationId, History> = records
-            .iter()
-            .map(|(relation, records)| (*relation, History::new(records)))
+            .into_iter()
+            .map(|(relation, records)| (relation, History::new(&records)))
             .collect();
         let attempts = self.fetch(&self.ledger.read_attempts(relations))?;
         for (relation, part, attempt) in ledger::attempts(&attempts) {

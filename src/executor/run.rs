@@ -165,6 +165,7 @@ pub fn run(
         readers: readers(&after),
         missing: after.iter().map(Vec::len).collect(),
         ready: BinaryHeap::new(),
+        arrived: Vec::new(),
         engine,
         master: &master,
         ended: vec![false; nodes.len()],
@@ -288,6 +289,8 @@ struct Loop<'a> {
     readers: Vec<Vec<usize>>,
     missing: Vec<usize>,
     ready: BinaryHeap<Reverse<usize>>,
+    /// Steps that wait for nothing, and may be tests that need not run.
+    arrived: Vec<usize>,
     ended: Vec<bool>,
     results: Vec<Arc<NodeResult>>,
     started: usize,
@@ -460,7 +463,8 @@ impl Loop<'_> {
     fn admit(&mut self, step: usize) {
         match &mut self.engine {
             Some(engine) if engine.has(step) => engine.admit(step),
-            _ => self.ready.push(Reverse(step)),
+            Some(_) => self.arrived.push(step),
+            None => self.ready.push(Reverse(step)),
         }
     }
 
@@ -472,8 +476,7 @@ impl Loop<'_> {
         };
         let mut ended = engine.take_ended(self.project);
         if self.stopping.is_none() {
-            let waiting: Vec<Reverse<usize>> = self.ready.drain().collect();
-            for Reverse(step) in waiting {
+            for step in self.arrived.drain(..) {
                 match engine.settled_test(self.project, step) {
                     Some(result) => ended.push((step, result)),
                     None => self.ready.push(Reverse(step)),
@@ -618,7 +621,8 @@ impl Loop<'_> {
     /// Starts nothing more, and skips what has not started.
     fn stop(&mut self, why: &'static str) {
         self.stopping = Some(why);
-        let started: Vec<usize> = self.ready.drain().map(|Reverse(step)| step).collect();
+        let ready = self.ready.drain().map(|Reverse(step)| step);
+        let started: Vec<usize> = ready.chain(self.arrived.drain(..)).collect();
         for step in started {
             self.skip(step, why.to_owned());
         }

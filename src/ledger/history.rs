@@ -233,6 +233,9 @@ impl SumTree {
 
     /// Adds to one number; a negative amount is one that wraps around.
     pub fn add(&mut self, mut at: usize, amount: u64) {
+        if amount == 0 {
+            return;
+        }
         while at < self.nodes.len() {
             self.nodes[at] = self.nodes[at].wrapping_add(amount);
             at |= at + 1;

@@ -304,6 +304,8 @@ pub struct Board {
     pub scopes: Vec<Scope>,
     /// The run's clock.
     pub as_of: Timestamp,
+    /// The newest partition of each that is closed at that clock.
+    closed: Vec<i32>,
     lanes: Vec<Lane>,
 }
 
@@ -315,7 +317,12 @@ impl Board {
         scopes: Vec<Scope>,
         as_of: Timestamp,
     ) -> Board {
+        let closed = items.iter().map(|item| match &item.cut {
+            Some(cut) => cut.calendar.newest_closed(as_of),
+            None => ALL,
+        });
         let mut board = Board {
+            closed: closed.collect(),
             lanes: vec![Lane::default(); items.len()],
             items,
             histories,
@@ -337,11 +344,11 @@ impl Board {
     pub fn due(&self, at: usize) -> PartitionRange {
         match &self.items[at].cut {
             Some(cut) => {
-                let mut due = cut.calendar.due(self.as_of);
+                let mut last = self.closed[at];
                 if self.scopes[at].open {
-                    due.last = due.last.saturating_add(1);
+                    last = last.saturating_add(1);
                 }
-                due
+                PartitionRange::new(cut.calendar.begin, last)
             }
             None => PartitionRange::one(ALL),
         }
@@ -593,14 +600,13 @@ impl Board {
     }
 
     fn is_closed(&self, at: usize, partition: i32) -> bool {
-        let cut = self.items[at].cut.as_ref();
-        cut.is_none_or(|cut| partition <= cut.calendar.newest_closed(self.as_of))
+        self.items[at].cut.is_none() || partition <= self.closed[at]
     }
 
     fn unversioned_input(&self, at: usize, partition: i32) -> Option<usize> {
         let item = &self.items[at];
         let near = match &item.cut {
-            Some(cut) => partition > cut.calendar.newest_closed(self.as_of) - cut.lookback,
+            Some(cut) => partition > self.closed[at] - cut.lookback,
             None => true,
         };
         let mut tracked = item.reads.iter().filter(|read| read.tracked && near);
