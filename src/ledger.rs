@@ -273,6 +273,11 @@ impl Ledger {
                 self.table("layout")
             ),
         ];
+        // Tables that an earlier layout lacks were made above.
+        statements.push(format!(
+            "update {0} set layout = {LAYOUT} where layout < {LAYOUT}",
+            self.table("layout")
+        ));
         if self.dialect.has_indexes {
             statements.push(format!(
                 "create index if not exists builds_of_relation on {} (relation, part, build)",
