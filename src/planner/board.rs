@@ -44,6 +44,8 @@ pub struct Item {
     pub together: Together,
     /// Whether something tracks it, so that its rows are hashed.
     pub hashed: bool,
+    /// Whether it stores nothing: a view needs the tables that it reads, not their rows.
+    pub stores_nothing: bool,
 }
 
 /// How many partitions one statement may build.
@@ -214,6 +216,8 @@ struct Lane {
     /// There once, and gone since.
     gone: SumTree,
     open: usize,
+    /// Whether this run has published any: the table is there, with today's columns.
+    published: bool,
 }
 
 impl Lane {
@@ -229,6 +233,7 @@ impl Lane {
             failed: tree(),
             gone: tree(),
             open: 0,
+            published: false,
         }
     }
 
@@ -644,7 +649,8 @@ impl Board {
         self.items[at].reads.iter().find_map(|read| {
             let range = self.read_range(at, partition, *read);
             let lane = &self.lanes[read.item];
-            if lane.count(&lane.failed, range) == 0 {
+            let enough = self.items[at].stores_nothing && lane.published;
+            if enough || lane.count(&lane.failed, range) == 0 {
                 return None;
             }
             let failed = lane.find(&lane.failed, range)?;
@@ -698,9 +704,14 @@ impl Board {
 
     /// Tells whether nothing that a partition reads is still to be built by this run.
     pub fn is_ready(&self, at: usize, partition: i32) -> bool {
-        self.items[at].reads.iter().all(|read| {
+        let item = &self.items[at];
+        item.reads.iter().all(|read| {
+            let lane = &self.lanes[read.item];
+            if item.stores_nothing && lane.published {
+                return true;
+            }
             let range = self.read_range(at, partition, *read);
-            self.buildable(read.item, &self.lanes[read.item], range) == 0
+            self.buildable(read.item, lane, range) == 0
         })
     }
 
@@ -836,6 +847,7 @@ impl Board {
         // The status leaves its counts by the record that it came with.
         self.set_status(at, partition, Status::Fresh);
         self.histories[at].set(partition, record);
+        self.lanes[at].published = true;
     }
 
     /// Records that a partition failed or was refused: what reads it waits.
