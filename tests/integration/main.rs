@@ -14,6 +14,7 @@ mod postgres;
 mod run_loop;
 mod secrets;
 mod separable;
+mod story;
 mod support;
 mod warehouse;
 mod warehouse_data;
