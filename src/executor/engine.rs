@@ -185,6 +185,17 @@ impl Engine {
             .is_some_and(|judged| *judged != item && board.todo(*judged).next().is_some())
     }
 
+    /// The steps of the relations that a view's step reads; none of any other step.
+    pub fn read_through(&self, step: usize) -> Vec<usize> {
+        let item = self.item_of.get(&step);
+        let item = item.map(|item| &self.sight.board.items[*item]);
+        let reads = item.filter(|item| item.stores_nothing).into_iter();
+        let reads = reads.flat_map(|item| &item.reads);
+        reads
+            .filter_map(|read| self.step_of.get(&read.item).copied())
+            .collect()
+    }
+
     /// Tells whether a step is a relation of the engine's.
     pub fn has(&self, step: usize) -> bool {
         self.item_of.contains_key(&step)

@@ -260,12 +260,22 @@ fn waits(plan: &Plan, engine: Option<&Engine>) -> Vec<Vec<usize>> {
     let steps = plan.steps.iter().enumerate();
     steps
         .map(|(step, planned)| {
-            let before = planned.after.iter().copied();
-            before
-                .filter(|before| {
-                    engine.is_none_or(|engine| !engine.waits_by_partition(step, *before))
-                })
-                .collect()
+            let Some(engine) = engine else {
+                return planned.after.clone();
+            };
+            // A view is there before all that it shows is.
+            let behind_views = planned
+                .after
+                .iter()
+                .flat_map(|before| engine.read_through(*before));
+            let before: BTreeSet<usize> = planned
+                .after
+                .iter()
+                .copied()
+                .chain(behind_views)
+                .filter(|before| !engine.waits_by_partition(step, *before))
+                .collect();
+            before.into_iter().collect()
         })
         .collect()
 }
