@@ -214,6 +214,13 @@ impl Ledger {
         relation.render(self.dialect)
     }
 
+    /// The schema without its database, which not every database takes where schemas are made.
+    fn schema_alone(&self) -> String {
+        let mut schema = self.schema.clone();
+        schema.include.database = false;
+        schema.render(self.dialect)
+    }
+
     fn text(&self, text: &str) -> String {
         self.dialect.string_literal(text)
     }
@@ -231,10 +238,7 @@ impl Ledger {
             )
         };
         let mut statements = vec![
-            format!(
-                "create schema if not exists {}",
-                self.schema.render(self.dialect)
-            ),
+            format!("create schema if not exists {}", self.schema_alone()),
             table("layout", "layout integer not null"),
             format!("create sequence if not exists {}", self.table("versions")),
             table(
@@ -272,6 +276,11 @@ impl Ledger {
                 self.table("layout")
             ),
         ];
+        // Tables that an earlier layout lacks were made above.
+        statements.push(format!(
+            "update {0} set layout = {LAYOUT} where layout < {LAYOUT}",
+            self.table("layout")
+        ));
         if self.dialect.has_indexes {
             statements.push(format!(
                 "create index if not exists builds_of_relation on {} (relation, part, build)",
@@ -582,6 +591,14 @@ impl Ledger {
         )
     }
 
+    /// The query that counts the builds which were followed by another of their partition.
+    pub fn count_superseded(&self) -> String {
+        let builds = self.table("builds");
+        format!(
+            "select count(*) - (select count(*) from (select distinct relation, part from {builds}) as parts) as superseded from {builds}"
+        )
+    }
+
     /// The statements that remove what no reader can need: builds that were followed by another of
     /// their partition, with what hangs on them, but for the newest `kept` of each.
     pub fn compact(&self, kept: usize) -> Vec<String> {
@@ -731,4 +748,116 @@ pub fn tests(table: &Table) -> Vec<TestRow> {
         passed: matches!(row.get(3), Some(Datum::Bool(true))),
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{DUCKDB, POSTGRES};
+    use crate::sql;
+
+    fn build(partition: i32) -> Build {
+        Build {
+            number: 7,
+            relation: RelationId(1),
+            partition,
+            outcome: Outcome::Refused,
+            code: -1,
+            inputs: 2,
+            version: 7,
+            content: 3,
+            rows: 4,
+            reason: Some("it's wrong".to_owned()),
+        }
+    }
+
+    fn statements(ledger: &Ledger) -> Vec<String> {
+        let facts = RunFacts {
+            run: "run-1".to_owned(),
+            as_of: "2026-11-15 00:00:00".to_owned(),
+        };
+        let relations = [RelationId(1), RelationId(-2)];
+        let input = Input {
+            build: 7,
+            upstream: RelationId(-2),
+            first: 1,
+            last: i32::MAX,
+            parts: 5,
+            newest: 6,
+            digest: -9,
+        };
+        let file = FileRow {
+            relation: RelationId(1),
+            partition: 3,
+            path: "landing/o'clock.csv".to_owned(),
+            size: 10,
+            stamp: "2026".to_owned(),
+            checksum: "ab".to_owned(),
+        };
+        let test = TestRow {
+            test: "test.shop.unique".to_owned(),
+            code: 1,
+            inputs: 2,
+            passed: true,
+        };
+        let mut all = ledger.create();
+        all.extend(ledger.compact(3));
+        all.extend([
+            ledger.read_layout(),
+            ledger.read_attempts(&relations),
+            ledger.read_builds(RelationId(1), 3),
+            ledger.read_inputs(&[7, 8]),
+            ledger.read_relations(),
+            ledger.read_files(&relations),
+            ledger.read_tests(),
+            ledger.take_numbers(3),
+            ledger.published_since(&[], 6, "run-1"),
+            ledger.count_superseded(),
+            ledger.add_relation(RelationId(1), "\"db\".\"s\".\"t\"", "day"),
+            ledger.set_marker(RelationId(1), "1/2"),
+            ledger.add_builds(&[build(1), build(2)], &facts, &facts.as_of),
+            ledger.read_lease(RelationId(1)),
+            ledger.beat(RelationId(1), 4),
+            ledger.free_lease(RelationId(1), 4),
+        ]);
+        // The lock of the embedded database's file is the lease there.
+        if !ledger.dialect.profile.embedded {
+            all.push(ledger.take_lease(RelationId(1), "run-1", 120));
+        }
+        all.extend(ledger.add_inputs(&[input]));
+        all.extend(ledger.add_files(&[(7, file)]));
+        all.extend(ledger.add_tests(&[test], &facts));
+        all
+    }
+
+    #[test]
+    fn every_statement_parses_where_it_is_sent() {
+        for dialect in [&DUCKDB, &POSTGRES] {
+            let ledger = Ledger::new(dialect, "db", "daygrain");
+            for statement in statements(&ledger) {
+                if let Err(error) = sql::parse(dialect, &statement) {
+                    panic!("{} of {}: {error:?}", statement, dialect.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn builds_are_written_in_one_statement() {
+        let ledger = Ledger::new(&POSTGRES, "db", "daygrain");
+        let facts = RunFacts {
+            run: "run-1".to_owned(),
+            as_of: "2026-11-15 00:00:00".to_owned(),
+        };
+        insta::assert_snapshot!(ledger.add_builds(&[build(1)], &facts, &facts.as_of), @r#"
+        insert into "db"."daygrain"."builds" (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason) values
+        (7, 1, 1, 'refused', -1, 2, 7, 3, 4, 'run-1', cast('2026-11-15 00:00:00' as timestamp), cast('2026-11-15 00:00:00' as timestamp), cast(clock_timestamp() at time zone 'UTC' as timestamp), 'it''s wrong')
+        "#);
+    }
+
+    #[test]
+    fn texts_that_are_joined_differently_have_different_hashes() {
+        assert_ne!(hash64(&["ab", "c"]), hash64(&["a", "bc"]));
+        assert_ne!(RelationId::new("t", ""), RelationId::new("", "t"));
+    }
 }

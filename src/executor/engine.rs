@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::Project;
 use super::event::{NodeFacts, NodeResult, NodeStatus};
-use super::fingerprint;
 use super::look::Sight;
-use super::publish::{Desk, Ended, Job, JobRead, Part};
+use super::publish::{Desk, DueFiles, Ended, Job, JobRead, Part};
 use super::run::empty_result;
 use super::session::Session;
+use super::{expire, fingerprint};
 use crate::calendar::PartitionRange;
 use crate::graph::{Graph, Walk};
 use crate::jinja::Warehouse;
@@ -21,7 +21,7 @@ use crate::jinja::port::{Fetch, Transaction};
 use crate::ledger::{self, Input, Outcome, RecordState, TestRow};
 use crate::manifest::{Node, ResourceType, UniqueId};
 use crate::microbatch::{Batch as Bounds, BatchResults};
-use crate::planner::board::{Batch, ItemKind, Wait};
+use crate::planner::board::{Batch, ItemKind, Status, Wait};
 use crate::planner::items::is_passed_through;
 use crate::planner::{Plan, Work};
 use crate::relation::{Relation, RelationKind};
@@ -50,6 +50,7 @@ pub struct Engine {
     newest_build: i64,
     steps: Vec<UniqueId>,
     work: Work,
+    published_anything: bool,
 }
 
 /// What came of an item's partitions so far.
@@ -80,6 +81,7 @@ impl Engine {
             hash: sight.hash.clone(),
             shared: !project.facts.dialect.profile.embedded,
             lock_timeout,
+            files: due_files(&sight),
         });
         let board = &sight.board;
         let (mut step_of, mut item_of) = (HashMap::new(), HashMap::new());
@@ -119,6 +121,7 @@ impl Engine {
             ended_tests: Vec::new(),
             steps: plan.steps.iter().map(|step| step.node.clone()).collect(),
             work,
+            published_anything: false,
         };
         if work == Work::Build {
             engine.find_audits(project, graph, plan);
@@ -281,10 +284,20 @@ impl Engine {
             self.reshape.insert(item);
         }
         if !ended.published.is_empty() {
+            self.published_anything = true;
             self.compared.insert(item);
             self.reshape.remove(&item);
         }
-        self.judged.extend(ended.audits);
+        for (id, result) in ended.audits {
+            // A partition that was refused is not forgotten over those that were not.
+            let refused = self
+                .judged
+                .get(&id)
+                .is_some_and(|known| known.status.is_failure());
+            if !refused || result.status.is_failure() {
+                self.judged.insert(id, result);
+            }
+        }
         for (partition, record) in &ended.published {
             self.sight.board.published(item, *partition, *record);
         }
@@ -310,6 +323,15 @@ impl Engine {
             progress.result = Some(result);
         }
         self.touch(item);
+    }
+
+    /// Tells whether a step is a relation of the engine's of which nothing was ever published.
+    pub fn is_unbuilt(&self, step: usize) -> bool {
+        let Some(&item) = self.item_of.get(&step) else {
+            return false;
+        };
+        let mut records = self.sight.board.histories[item].records();
+        self.sight.board.items[item].kind == ItemKind::Managed && records.next().is_none()
     }
 
     /// Gives up what is left of a step.
@@ -357,6 +379,7 @@ impl Engine {
             .collect();
         let (built, failed) = (progress.published.len(), progress.failed.len());
         let unit = match &board.items[item].cut {
+            Some(cut) if built == 1 => cut.calendar.granularity.to_string(),
             Some(cut) => format!("{}s", cut.calendar.granularity),
             None => "relation".to_owned(),
         };
@@ -454,6 +477,14 @@ impl Engine {
                 })
             })
             .collect();
+        let outdated = history
+            .records()
+            .map(|(part, _)| part)
+            .filter(|part| {
+                let status = board.status(batch.item, *part);
+                matches!(status, Status::Stale { .. } | Status::Waiting { .. })
+            })
+            .collect();
         let audits = self.audits.get(&batch.item).into_iter().flatten();
         let existing = existing(session, &node.relation);
         let reshape = self.reshape.contains(&batch.item);
@@ -479,6 +510,7 @@ impl Engine {
             code: item.code,
             cut: item.cut.clone(),
             parts,
+            outdated,
             reads,
             parents: item
                 .reads
@@ -518,15 +550,10 @@ impl Engine {
     /// A test's result where it needs not run: it judged what was published, or it passed before on
     /// what is there now.
     pub fn settled_test(&mut self, project: &Project, step: usize) -> Option<NodeResult> {
-        let id = self.steps.get(step)?;
-        if let Some(result) = self.judged.remove(id) {
-            let judged = self.audit_of.get(&step);
-            let failed = judged.is_some_and(|item| !self.sight.board.waiting(*item).is_empty());
-            if !result.status.is_failure() && !failed {
-                self.note_test(project, id.clone(), &result);
-            }
+        if let Some(result) = self.judgement(step) {
             return Some(result);
         }
+        let id = self.steps.get(step)?;
         if self.work != Work::Build {
             return None;
         }
@@ -542,6 +569,11 @@ impl Engine {
             message: Some("passed before on the same rows".to_owned()),
             ..empty_result(&facts, "MainThread")
         })
+    }
+
+    /// What a test found when it judged partitions before they were published.
+    pub fn judgement(&mut self, step: usize) -> Option<NodeResult> {
+        self.judged.remove(self.steps.get(step)?)
     }
 
     /// Remembers how a test ended.
@@ -594,8 +626,23 @@ impl Engine {
         Some((code, ledger::hash64(&texts)))
     }
 
-    /// Writes down how tests ended.
-    pub fn record_tests(
+    /// After the last step: writes down how tests ended, and removes what is too old.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn tidy_up(
+        &mut self,
+        session: &Arc<Session>,
+    ) -> Result<(), Box<crate::diagnostic::Diagnostic>> {
+        self.record_tests(session)?;
+        expire::expire(&self.desk, session, &self.sight.board)?;
+        if self.published_anything {
+            expire::compact(&self.desk, session)?;
+        }
+        Ok(())
+    }
+
+    fn record_tests(
         &mut self,
         session: &Session,
     ) -> Result<(), Box<crate::diagnostic::Diagnostic>> {
@@ -635,6 +682,22 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The files that tests of sources and of their readers may read.
+fn due_files(sight: &Sight) -> BTreeMap<UniqueId, DueFiles> {
+    let files = sight.files.iter();
+    files
+        .filter_map(|(&at, files)| {
+            let item = &sight.board.items[at];
+            let found = DueFiles {
+                cut: Arc::clone(item.cut.as_ref()?),
+                files: Arc::clone(files),
+                due: sight.board.due(at),
+            };
+            Some((item.id.clone(), found))
+        })
+        .collect()
 }
 
 /// What a partition would be built from now, for the ledger.

@@ -81,6 +81,8 @@ pub struct Sight {
     pub newest_build: i64,
     /// The name of the hash that rows are hashed by.
     pub hash: String,
+    /// What the user should know of the models before they are built.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Tells whether the engine follows anything of a project.
@@ -155,7 +157,17 @@ pub fn look(
         .iter()
         .map(|item| scope(item, selected, ask))
         .collect();
-    let board = Board::new(followed.items.clone(), histories, scopes, ask.as_of);
+    let mut board = Board::new(followed.items.clone(), histories, scopes, ask.as_of);
+    if store.adopt_microbatches(&mut board, &facts).map_err(one)? {
+        let Board {
+            items,
+            histories,
+            scopes,
+            as_of,
+            ..
+        } = board;
+        board = Board::new(items, histories, scopes, as_of);
+    }
     Ok(Some(Sight {
         board,
         symbolic,
@@ -170,8 +182,32 @@ pub fn look(
             .collect(),
         newest_build: read.newest_build,
         hash,
+        warnings: volatile_partitions(project, &followed, selected),
         followed,
     }))
+}
+
+/// Warns of partitioned models whose rows depend on when they are built.
+fn volatile_partitions(
+    project: &Project,
+    followed: &Followed,
+    selected: &BTreeSet<UniqueId>,
+) -> Vec<Diagnostic> {
+    let items = followed.items.iter();
+    items
+        .filter(|item| item.cut.is_some() && selected.contains(&item.id))
+        .filter_map(|item| {
+            let volatile = item.volatile.as_ref()?;
+            let node = project.manifest.nodes.get(&item.id)?;
+            let message = format!(
+                "`{}` is partitioned, and {volatile}: a partition that is built again later may hold other rows",
+                item.name
+            );
+            let warning = Diagnostic::warning(Code::BadConfig, message);
+            let warning = warning.at(crate::source::Span::line(&node.file, 1));
+            Some(warning.help("use `partition.end` for the time up to which a partition reaches"))
+        })
+        .collect()
 }
 
 /// The ledger of a project: in the target's database, in the schema that `DAYGRAIN_LEDGER_SCHEMA` or
@@ -517,6 +553,102 @@ impl Store<'_> {
         Ok(read_content(&self.fetch(&sql)?, cut, "", ""))
     }
 
+    /// Takes over the tables of microbatch models that have opted in and that the ledger does not know:
+    /// what they hold counts as published by unknown code. Tells whether there were any.
+    fn adopt_microbatches(
+        &self,
+        board: &mut Board,
+        facts: &RunFacts,
+    ) -> Result<bool, Box<Diagnostic>> {
+        let mut any = false;
+        for at in 0..board.items.len() {
+            let item = &board.items[at];
+            let Some(node) = self.node(item).filter(|node| node.microbatch.is_some()) else {
+                continue;
+            };
+            let unknown = board.histories[at].records().next().is_none();
+            let exists = existing(self.session, &node.relation).is_some();
+            if item.kind != ItemKind::Managed || item.cut.is_none() || !unknown || !exists {
+                continue;
+            }
+            let counts = self.counts(item, &node.relation, board.due(at))?;
+            let builds = self.adopted(board, at, &counts)?;
+            self.record_adopted(&board.items[at], &builds, facts)?;
+            for build in &builds {
+                let record = Record {
+                    build: build.number,
+                    state: RecordState::Adopted,
+                    code: build.code,
+                    inputs: build.inputs,
+                    version: build.version,
+                    content: build.content,
+                    rows: build.rows,
+                };
+                board.histories[at].set(build.partition, record);
+            }
+            any |= !builds.is_empty();
+        }
+        Ok(any)
+    }
+
+    /// The records of partitions that a table holds already.
+    fn adopted(
+        &self,
+        board: &Board,
+        at: usize,
+        counts: &BTreeMap<i32, (i64, String)>,
+    ) -> Result<Vec<Build>, Box<Diagnostic>> {
+        let numbers: Vec<i64> = match self.mode {
+            Look::Recording => {
+                let table = self.fetch(&self.ledger.take_numbers(counts.len()))?;
+                let rows = table.rows.iter();
+                rows.map(|row| ledger::number(row, 0)).collect()
+            }
+            Look::Touching => (1..=counts.len() as i64).map(|number| -number).collect(),
+        };
+        let numbered = counts.iter().zip(numbers);
+        Ok(numbered
+            .map(|((partition, (rows, _)), number)| Build {
+                number,
+                relation: board.items[at].relation,
+                partition: *partition,
+                outcome: Outcome::Adopted,
+                code: 0,
+                inputs: board.digest(at, *partition),
+                version: number,
+                content: number,
+                rows: *rows,
+                reason: None,
+            })
+            .collect())
+    }
+
+    fn record_adopted(
+        &self,
+        item: &Item,
+        builds: &[Build],
+        facts: &RunFacts,
+    ) -> Result<(), Box<Diagnostic>> {
+        if self.mode == Look::Touching || builds.is_empty() {
+            return Ok(());
+        }
+        let shape = item
+            .cut
+            .as_ref()
+            .map_or_else(String::new, |cut| cut.shape());
+        let now = civil_text(Timestamp::now());
+        self.session.begin()?;
+        self.run(
+            &self
+                .ledger
+                .add_relation(item.relation, &item.physical, &shape),
+        )?;
+        for chunk in builds.chunks(500) {
+            self.run(&self.ledger.add_builds(chunk, facts, &now))?;
+        }
+        self.session.commit()
+    }
+
     fn record_lost(
         &self,
         items: &[Item],
@@ -622,6 +754,10 @@ fn sources(
                 }
             }
         };
+        // What lies before the source's retention is as it was, whatever is left of it.
+        let kept = cut.first_retained(ask.as_of);
+        let seen = seen.into_iter().filter(|seen| seen.partition >= kept);
+        let seen = (seen.collect(), kept);
         if let Err(found) = take_seen(store, item, &mut histories[at], seen, facts) {
             wrong.push(*found);
         }
@@ -650,7 +786,7 @@ fn take_seen(
     store: &Store<'_>,
     item: &Item,
     history: &mut History,
-    seen: Vec<Seen>,
+    (seen, kept): (Vec<Seen>, i32),
     facts: &RunFacts,
 ) -> Result<(), Box<Diagnostic>> {
     let there: BTreeSet<i32> = seen.iter().map(|seen| seen.partition).collect();
@@ -664,7 +800,9 @@ fn take_seen(
         .collect();
     let gone: Vec<(i32, Record)> = history
         .records()
-        .filter(|(part, record)| record.state == RecordState::Seen && !there.contains(part))
+        .filter(|(part, record)| {
+            record.state == RecordState::Seen && *part >= kept && !there.contains(part)
+        })
         .collect();
     let count = changed.len() + gone.len();
     if count == 0 {

@@ -9,6 +9,7 @@ mod comment;
 pub mod compile;
 pub mod engine;
 pub mod event;
+mod expire;
 pub mod fingerprint;
 pub mod hooks;
 pub mod locate;

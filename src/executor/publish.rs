@@ -13,12 +13,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::Project;
 use super::compile::{Shown, compile, node_scope};
+use super::engine::existing;
 use super::event::{NodeFacts, NodeResult, NodeStatus};
+use super::microbatch::Turn;
 use super::node::{self, run_shown};
 use super::reads::{BatchView, Built, Narrowed, Narrowing};
 use super::run::empty_result;
 use super::session::Session;
-use super::{locate, stage};
+use super::{locate, schemas, stage};
 use crate::calendar::{Mapping, PartitionRange};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::jinja::context::{self, relation_value};
@@ -31,6 +33,7 @@ use crate::ledger::{
 };
 use crate::manifest::partitioning::{ContentHash, OnCodeChange, Partitioning};
 use crate::manifest::{Node, ResourceType, UniqueId};
+use crate::microbatch::{Batch as Bounds, Microbatch};
 use crate::planner::Work;
 use crate::planner::board::{ALL, BatchPart};
 use crate::relation::{Relation, RelationKind};
@@ -50,6 +53,19 @@ pub struct Desk {
     pub shared: bool,
     /// How long a lease of somebody else is waited for.
     pub lock_timeout: Duration,
+    /// The sources that have files, for the tests that read them.
+    pub files: BTreeMap<UniqueId, DueFiles>,
+}
+
+/// A source's files, and which of its partitions are due.
+#[derive(Clone, Debug)]
+pub struct DueFiles {
+    /// How it is cut.
+    pub cut: Arc<Partitioning>,
+    /// Its files by partition.
+    pub files: Arc<stage::SourceFiles>,
+    /// The partitions that are due.
+    pub due: PartitionRange,
 }
 
 /// What one worker is to build.
@@ -67,6 +83,8 @@ pub struct Job {
     pub cut: Option<Arc<Partitioning>>,
     /// The partitions to build, with what is there of them.
     pub parts: Vec<Part>,
+    /// All of its partitions that are visible and stale, these included.
+    pub outdated: Vec<i32>,
     /// What it reads, by call.
     pub reads: Vec<JobRead>,
     /// The relations that it reads, for the check that nobody else published meanwhile.
@@ -198,7 +216,8 @@ fn build_parts(
             for parts in [&job.parts[..middle], &job.parts[middle..]] {
                 let half = Job {
                     parts: parts.to_vec(),
-                    exists: job.exists || !ended.published.is_empty(),
+                    // It stays where the batch that failed has made it.
+                    exists: existing(session, &job.node.relation).is_some(),
                     ..job.clone()
                 };
                 build_parts(desk, session, &half, ended, result);
@@ -394,7 +413,8 @@ fn narrowing(
         };
         let is_self = read.upstream == job.node.unique_id;
         let narrowed = if let Some(files) = &read.files {
-            Narrowed::Staged(stage::load(&desk.project, session, files, wanted)?)
+            let reader = stage::StagedFor::Model;
+            Narrowed::Staged(stage::load(&desk.project, session, files, wanted, reader)?)
         } else if is_self {
             match own {
                 Own::Missing => Narrowed::Query(nothing(&job.node)?),
@@ -464,14 +484,19 @@ fn prepare(
     let project = &desk.project;
     let range = job.range();
     let started = SystemTime::now();
-    let view = BatchView {
-        narrowing: Arc::new(narrowing(desk, session, job, range, own)?),
-        built: Arc::new(Built {
-            cut: Arc::clone(cut),
-            range,
-        }),
+    let shown = match &job.node.microbatch {
+        Some(model) => Shown::of_batch(project, &job.node, turn(project, job, model, cut)),
+        None => {
+            let view = BatchView {
+                narrowing: Arc::new(narrowing(desk, session, job, range, own)?),
+                built: Arc::new(Built {
+                    cut: Arc::clone(cut),
+                    range,
+                }),
+            };
+            Shown::of_partitions(project, &job.node, view)
+        }
     };
-    let shown = Shown::of_partitions(project, &job.node, view);
     let compiled = compile(project, session, &job.node, &shown)?;
     node::write_compiled(project, &job.node, &shown, &compiled, result)?;
     result.compile = Some((started, SystemTime::now()));
@@ -490,6 +515,17 @@ fn prepare(
         sql,
         described,
     })
+}
+
+/// What the template of a microbatch model sees of the batch that is built, as in dbt.
+fn turn(project: &Project, job: &Job, model: &Microbatch, cut: &Partitioning) -> Turn {
+    let range = job.range();
+    let granularity = cut.calendar.granularity;
+    let batch = Bounds {
+        start: granularity.civil_start(range.first),
+        end: granularity.civil_start(range.last.saturating_add(1)),
+    };
+    Turn::new(&project.node_json(&job.node), batch, model.size, job.exists)
 }
 
 impl Prepared {
@@ -855,15 +891,7 @@ fn judge(
     let mut audits = BTreeMap::new();
     for test in &job.audits {
         let facts = Arc::new(NodeFacts::new(test, desk.project.facts.dialect));
-        let shown = Shown::of(&desk.project, test);
-        let result = run_shown(
-            &desk.project,
-            session,
-            (test, &shown),
-            &facts,
-            Work::Test,
-            session.thread(),
-        );
+        let result = run_judging(desk, session, test, &facts, Some(job));
         session.begin_node(&desk.project, Some(&job.node));
         let broken = !session.in_transaction();
         audits.insert(test.unique_id.clone(), result);
@@ -872,6 +900,96 @@ fn judge(
         }
     }
     Ok(audits)
+}
+
+/// Runs a test, for which the files of sources that it reads are loaded.
+pub fn run_test(
+    desk: &Desk,
+    session: &Arc<Session>,
+    test: &Arc<Node>,
+    facts: &Arc<NodeFacts>,
+) -> NodeResult {
+    run_judging(desk, session, test, facts, None)
+}
+
+fn run_judging(
+    desk: &Desk,
+    session: &Arc<Session>,
+    test: &Arc<Node>,
+    facts: &Arc<NodeFacts>,
+    job: Option<&Job>,
+) -> NodeResult {
+    let project = &desk.project;
+    let shown = match test_view(desk, session, test, job) {
+        Ok(Some(view)) => Shown::of_partitions(project, test, view),
+        Ok(None) => Shown::of(project, test),
+        Err(diagnostic) => {
+            return NodeResult {
+                status: NodeStatus::Error,
+                message: Some(facts.failure(&diagnostic)),
+                diagnostic: Some(Arc::new(*diagnostic)),
+                ..empty_result(facts, session.thread())
+            };
+        }
+    };
+    let turn = (test, &shown);
+    run_shown(project, session, turn, facts, Work::Test, session.thread())
+}
+
+/// What a test reads otherwise than the database holds it: the files of sources, and of the model that
+/// it judges no partition that is still to be built anew.
+fn test_view(
+    desk: &Desk,
+    session: &Arc<Session>,
+    test: &Node,
+    job: Option<&Job>,
+) -> Result<Option<BatchView>, Box<Diagnostic>> {
+    let mut reads = BTreeMap::new();
+    let mut built = None;
+    for id in &test.depends_on {
+        let Some(source) = desk.files.get(id) else {
+            continue;
+        };
+        let reader = stage::StagedFor::Test;
+        let staged = stage::load(&desk.project, session, &source.files, source.due, reader)?;
+        reads.insert((id.clone(), Mapping::All), Narrowed::Staged(staged));
+        built.get_or_insert((&source.cut, source.due));
+    }
+    if let Some(job) = job
+        && let Some(cut) = &job.cut
+    {
+        let built_now = |part: &i32| job.parts.iter().any(|built| built.part.partition == *part);
+        let ranges = ranges(job.outdated.iter().copied().filter(|part| !built_now(part)));
+        if !ranges.is_empty() {
+            let predicates: Vec<String> = ranges
+                .into_iter()
+                .map(|range| format!("({})", cut.predicate(&cut.field, range)))
+                .collect();
+            let visible = format!("not coalesce({}, false)", predicates.join(" or "));
+            let key = (job.node.unique_id.clone(), Mapping::All);
+            reads.insert(key, Narrowed::Where(visible));
+            built.get_or_insert((cut, job.range()));
+        }
+    }
+    Ok(built.map(|(cut, range)| BatchView {
+        narrowing: Arc::new(Narrowing::new(reads)),
+        built: Arc::new(Built {
+            cut: Arc::clone(cut),
+            range,
+        }),
+    }))
+}
+
+/// Ascending partitions as ranges without gaps.
+fn ranges(parts: impl Iterator<Item = i32>) -> Vec<PartitionRange> {
+    let mut ranges: Vec<PartitionRange> = Vec::new();
+    for part in parts {
+        match ranges.last_mut() {
+            Some(range) if range.last.saturating_add(1) == part => range.last = part,
+            _ => ranges.push(PartitionRange::one(part)),
+        }
+    }
+    ranges
 }
 
 fn refuse(audits: &BTreeMap<UniqueId, NodeResult>) -> Result<(), Trouble> {
@@ -964,6 +1082,10 @@ pub fn partition_of(value: &Datum, cut: &Partitioning) -> Option<i32> {
             Some(granularity.containing(date.to_datetime(jiff::civil::Time::midnight())))
         }
         Datum::Timestamp(moment) => Some(granularity.containing(*moment)),
+        Datum::TimestampTz(instant) => {
+            let utc = instant.to_zoned(jiff::tz::TimeZone::UTC);
+            Some(granularity.containing(utc.datetime()))
+        }
         Datum::Text(text) => granularity.parse_key(&text.replace(' ', "T")),
         _ => None,
     }
@@ -1034,7 +1156,7 @@ fn outside(session: &Session, job: &Job, cut: &Partitioning, sql: &str) -> Diagn
 /// Writes the ledger's rows and the fence, and commits.
 fn record(
     desk: &Desk,
-    session: &Session,
+    session: &Arc<Session>,
     job: &Job,
     content: &Content,
     fence: Option<i64>,
@@ -1052,9 +1174,9 @@ fn record(
             true => ledger::hash64(&[text]),
             false => number,
         };
-        let same = part.before.filter(|before| {
-            hashed && before.content == content && before.state != RecordState::Lost
-        });
+        let same = part
+            .before
+            .filter(|before| hashed && before.content == content);
         let outcome = job.state(partition);
         let build = Build {
             number,
@@ -1129,9 +1251,9 @@ fn record(
 }
 
 /// Notes what the catalogue shows of the relation, so that a change by others is noticed.
-fn set_marker(desk: &Desk, session: &Session, job: &Job) -> Result<(), Box<Diagnostic>> {
+fn set_marker(desk: &Desk, session: &Arc<Session>, job: &Job) -> Result<(), Box<Diagnostic>> {
     let relation = relation_value(desk.project.facts.dialect, &job.node.relation);
-    let scope = desk.plain_scope(session);
+    let scope = schemas::plain_scope(&desk.project, session, Vec::new());
     let sql = text(desk, &scope, "relation_markers", &[list(vec![relation])])?;
     let table = fetch(session, &sql)?;
     let marker = table.rows.first().and_then(|row| row.get(1));
@@ -1142,17 +1264,6 @@ fn set_marker(desk: &Desk, session: &Session, job: &Job) -> Result<(), Box<Diagn
         )?;
     }
     Ok(())
-}
-
-impl Desk {
-    /// A scope for the engine's own macros, which belong to no node.
-    fn plain_scope(&self, _: &Session) -> Scope {
-        let package = Arc::clone(&self.project.manifest.project);
-        Scope {
-            root: context::yaml_context(&self.project.facts, &package),
-            package,
-        }
-    }
 }
 
 /// Writes down that partitions came to nothing, in a transaction of its own.
@@ -1287,13 +1398,12 @@ fn whole_view(
 fn has_outside_hooks(node: &Node) -> bool {
     ["pre-hook", "post-hook"].into_iter().any(|key| {
         let hooks = context::hook_values(node.config.get(key));
-        let outside = hooks.try_iter().is_ok_and(|mut hooks| {
+        hooks.try_iter().is_ok_and(|mut hooks| {
             hooks.any(|hook| {
                 hook.get_attr("transaction")
                     .is_ok_and(|inside| !inside.is_true())
             })
-        });
-        outside
+        })
     })
 }
 
@@ -1307,7 +1417,8 @@ fn whole_content(
     let passes_through = crate::planner::items::is_passed_through(&job.node);
     let written = result.rows_affected.unwrap_or(0);
     let rows = i64::try_from(written).unwrap_or(i64::MAX);
-    if passes_through || !job.hashed {
+    let off = job.node.upkeep.content_hash == ContentHash::Off;
+    if passes_through || off || !job.hashed {
         return Ok(BTreeMap::from([(ALL, (rows, String::new()))]));
     }
     let grows = job.node.resource_type == ResourceType::Model
@@ -1321,8 +1432,8 @@ fn whole_content(
     }
     let name = job.node.relation.render(dialect);
     let described = fetch(session, &format!("select * from {name} where 1 = 0"))?;
-    let columns = hashed_columns(dialect, &described, &ContentHash::default(), true);
-    let scope = desk.plain_scope(session);
+    let columns = hashed_columns(dialect, &described, &job.node.upkeep.content_hash, true);
+    let scope = schemas::plain_scope(&desk.project, session, Vec::new());
     let sql = text(
         desk,
         &scope,

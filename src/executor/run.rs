@@ -25,7 +25,7 @@ use super::{Project, hooks, microbatch, schemas};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Graph;
 use crate::ledger::Outcome;
-use crate::manifest::{Node, UniqueId};
+use crate::manifest::{Node, ResourceType, UniqueId};
 use crate::microbatch::Microbatch;
 use crate::planner::{Plan, Work};
 
@@ -140,6 +140,9 @@ pub fn run(
         )?,
         false => None,
     };
+    for warning in sight.iter().flat_map(|sight| &sight.warnings) {
+        shared.send(Event::Diagnostic(Arc::new(warning.clone())));
+    }
     let engine = sight.map(|sight| {
         Engine::new(
             project,
@@ -200,8 +203,8 @@ pub fn run(
         loop_state.drive(&options, outbox, &inbox).map_err(one)?;
     }
     if let Some(engine) = &mut loop_state.engine {
-        // A test that is not remembered is run again, no more.
-        if let Err(failure) = engine.record_tests(&master) {
+        // A test that is not remembered is run again, a day that is not removed is removed next time.
+        if let Err(failure) = engine.tidy_up(&master) {
             shared.send(Event::Diagnostic(Arc::new(Diagnostic {
                 severity: crate::diagnostic::Severity::Warning,
                 ..*failure
@@ -360,6 +363,11 @@ impl Loop<'_> {
                                 return microbatch::run_batches(
                                     project, shared, &session, node, &fact, slots,
                                 );
+                            }
+                            if let Some(desk) = desk_of_engine.as_deref()
+                                && node.resource_type == ResourceType::Test
+                            {
+                                return publish::run_test(desk, &session, node, &fact);
                             }
                             let fact = Arc::clone(&fact);
                             run_node(project, &session, node, fact, work, &thread)
@@ -541,6 +549,12 @@ impl Loop<'_> {
     /// Records a result and decides about the steps that waited for it.
     fn end(&mut self, step: usize, result: NodeResult) {
         let failed = result.status.is_failure();
+        // Of what waits and was never built, nothing can be read.
+        let absent = result.status == NodeStatus::Skipped
+            && self
+                .engine
+                .as_ref()
+                .is_some_and(|engine| engine.is_unbuilt(step));
         self.ended[step] = true;
         if let Some(engine) = &mut self.engine {
             let id = self.nodes[step].unique_id.clone();
@@ -549,6 +563,10 @@ impl Loop<'_> {
             }
         }
         self.results.push(Arc::new(result));
+        if absent {
+            self.skip_readers(step, "is not built");
+            return;
+        }
         if !failed {
             for at in 0..self.readers[step].len() {
                 let reader = self.readers[step][at];
@@ -559,22 +577,43 @@ impl Loop<'_> {
             }
             return;
         }
-        self.skip_readers(step);
+        self.tell_judgements(step);
+        self.skip_readers(step, "failed");
         if self.on_failure == OnFailure::Stop && self.stopping.is_none() {
             self.stop("skipped because of `--fail-fast`");
             self.shared.cancel_all();
         }
     }
 
-    /// Skips everything that reads a failed step, through any number of steps.
-    fn skip_readers(&mut self, step: usize) {
+    /// Ends the tests that have judged a failed step already: what they found is not skipped over.
+    fn tell_judgements(&mut self, step: usize) {
+        for reader in self.readers[step].clone() {
+            let judged = self
+                .engine
+                .as_mut()
+                .filter(|_| !self.ended[reader])
+                .and_then(|engine| engine.judgement(reader));
+            if let Some(result) = judged {
+                self.started += 1;
+                self.shared.send(Event::NodeFinished {
+                    result: Arc::new(result.clone()),
+                    index: self.started,
+                    total: self.nodes.len(),
+                });
+                self.end(reader, result);
+            }
+        }
+    }
+
+    /// Skips everything that reads a step, through any number of steps; `why` ends the sentence.
+    fn skip_readers(&mut self, step: usize, why: &str) {
         let because = self.facts[step].unique_id.clone();
         let mut queue = self.readers[step].clone();
         while let Some(reader) = queue.pop() {
             if self.ended[reader] {
                 continue;
             }
-            self.skip(reader, format!("`{because}` failed"));
+            self.skip(reader, format!("`{because}` {why}"));
             queue.extend(self.readers[reader].iter().copied());
         }
     }

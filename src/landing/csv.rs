@@ -242,10 +242,9 @@ mod tests {
         }
     }
 
-    fn read(
-        text: &str,
-        options: &CsvOptions,
-    ) -> Vec<(usize, Vec<String>, Option<(usize, Broken)>)> {
+    type Read = (usize, Vec<String>, Option<(usize, Broken)>);
+
+    fn read(text: &str, options: &CsvOptions) -> Vec<Read> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), text).expect("written");
         let mut records = records(file.path(), false, options).expect("opened");

@@ -13,7 +13,7 @@ use super::csv::{self, Broken, Record};
 use super::layout::Field;
 use super::pattern::bounds;
 use super::spec::{CsvOptions, FileSource, Format, Header, Kind};
-use super::sql::{self, Part, Reader, Typing};
+use super::sql::{self, Located, Reader, Typing};
 use crate::adapter::AdapterError;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{SourceFile, Span};
@@ -95,33 +95,13 @@ pub(super) fn record_file(
     (SourceFile::inline(shown, text), ranges)
 }
 
-/// Looks through the files of a part; gives what is wrong with them, or nothing where that cannot be told.
-///
-/// `shown` names the files as users see them.
-pub(super) fn of_part(
-    source: &FileSource,
-    part: &Part<'_>,
-    shown: &[&str],
-    reader: &Reader,
-) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for (path, shown) in part.files.iter().zip(shown) {
-        let alone = Part {
-            partition: part.partition,
-            layout: part.layout,
-            files: vec![path],
-            gzip: part.gzip,
-        };
-        let look = match &source.format {
-            Format::Csv(options) => of_csv(source, options, &alone, shown, reader),
-            _ => Ok(of_rows(source, &alone, shown, reader)),
-        };
-        match look {
-            Ok(more) => found.extend(more),
-            Err(error) => found.push(unreadable(source, shown, &error)),
-        }
+/// Looks through a file; gives what is wrong with it, or nothing where that cannot be told.
+pub(super) fn of_file(source: &FileSource, file: &Located<'_>, reader: &Reader) -> Vec<Diagnostic> {
+    match &source.format {
+        Format::Csv(options) => of_csv(source, options, file, reader)
+            .unwrap_or_else(|error| vec![unreadable(source, file.shown, &error)]),
+        _ => of_rows(source, file, reader),
     }
-    found
 }
 
 /// A value that may be wrong.
@@ -134,11 +114,10 @@ struct Doubt {
 fn of_csv(
     source: &FileSource,
     options: &CsvOptions,
-    part: &Part<'_>,
-    shown: &str,
+    file: &Located<'_>,
     reader: &Reader,
 ) -> std::io::Result<Vec<Diagnostic>> {
-    let mut records = csv::records(part.files[0], part.gzip, options)?;
+    let mut records = csv::records(file.path, file.gzip, options)?;
     let mut header = None;
     if options.header == Header::Named
         && let Some(first) = records.next()?
@@ -148,8 +127,7 @@ fn of_csv(
     }
     let eye = Eye {
         source,
-        part,
-        shown,
+        file,
         header: header.as_deref(),
         reader,
     };
@@ -161,7 +139,7 @@ fn of_csv(
             found.push((line, fault));
         } else {
             let record = Arc::new(record);
-            for (at, field) in part.layout.fields.iter().enumerate() {
+            for (at, field) in file.layout.fields.iter().enumerate() {
                 let Some(column) = field.column else { continue };
                 let piece = &record.values[at];
                 if !piece.quoted && piece.bytes == options.null.as_bytes() && column != source.field
@@ -171,7 +149,7 @@ fn of_csv(
                 let text = std::str::from_utf8(&piece.bytes).unwrap_or_default();
                 let kind = source.columns[column].kind;
                 let plain = plainly(kind, text)
-                    && (column != source.field || within(kind, text, part.partition));
+                    && (column != source.field || within(kind, text, file.partition));
                 if !plain {
                     doubts.push(Doubt {
                         record: Arc::clone(&record),
@@ -201,8 +179,7 @@ fn of_csv(
 /// What a look at a CSV file needs.
 struct Eye<'a> {
     source: &'a FileSource,
-    part: &'a Part<'a>,
-    shown: &'a str,
+    file: &'a Located<'a>,
     header: Option<&'a str>,
     reader: &'a Reader,
 }
@@ -210,15 +187,14 @@ struct Eye<'a> {
 impl Eye<'_> {
     /// Tells what is wrong with a record whatever its values mean.
     fn structure(&self, record: &Record) -> Option<Diagnostic> {
-        let expected = self.part.layout.fields.len();
-        let place = || record_file(self.shown, self.header, record);
+        let expected = self.file.layout.fields.len();
+        let place = || record_file(self.file.shown, self.header, record);
         let error = |message: String| Diagnostic::error(Code::BadCsv, message);
         if let Some((at, broken)) = record.broken {
             let (file, ranges) = place();
-            let values = record.values.iter().zip(&ranges);
+            let mut values = record.values.iter().zip(&ranges);
             let shift = values
-                .filter(|(piece, _)| piece.range.start <= at)
-                .last()
+                .rfind(|(piece, _)| piece.range.start <= at)
                 .map_or(0, |(piece, range)| range.start + (at - piece.range.start));
             let span = Span::new(&file, shift..(shift + 1).min(file.text.len()));
             return Some(match broken {
@@ -274,8 +250,8 @@ impl Eye<'_> {
     /// Asks the database which of some values it cannot read.
     fn judge(&self, doubts: &[Doubt], options: &CsvOptions, found: &mut Vec<(usize, Diagnostic)>) {
         let columns = sql::columns_json(self.source, Typing::Portable);
-        let mut part = sql::part_json(self.source, self.part);
-        for (at, field) in self.part.layout.fields.iter().enumerate() {
+        let bounds = sql::bounds_json(self.source, self.file.partition, Typing::Portable);
+        for (at, field) in self.file.layout.fields.iter().enumerate() {
             let Some(column) = field.column else { continue };
             let of_field: Vec<&Doubt> = doubts.iter().filter(|doubt| doubt.field == at).collect();
             if of_field.is_empty() {
@@ -298,8 +274,7 @@ impl Eye<'_> {
                 // The target reads it; here it is enough that it is a number.
                 described["type"] = "double".into();
             }
-            part["files"] = Json::Null;
-            let args = [values.into(), described, given, part.clone()];
+            let args = [values.into(), described, given, bounds.clone().into()];
             let Ok(sql) = self.reader.macros.sql("landing_bad_values", &args) else {
                 continue;
             };
@@ -318,10 +293,10 @@ impl Eye<'_> {
     }
 
     fn bad_value(&self, doubt: &Doubt, field: &Field, column: usize) -> Diagnostic {
-        let (file, ranges) = record_file(self.shown, self.header, &doubt.record);
+        let (file, ranges) = record_file(self.file.shown, self.header, &doubt.record);
         let piece = &doubt.record.values[doubt.field];
         let value = String::from_utf8_lossy(&piece.bytes);
-        let message = what_is_wrong(self.source, self.part.partition, column, field, &value);
+        let message = what_is_wrong(self.source, self.file.partition, column, field, &value);
         Diagnostic::error(Code::BadCsv, message)
             .at(Span::new(&file, ranges[doubt.field].clone()))
             .note(of_source(self.source))
@@ -389,30 +364,34 @@ fn within(kind: Kind, text: &str, partition: &str) -> bool {
 }
 
 /// Looks through rows that have numbers and no lines: Parquet and JSON.
-fn of_rows(source: &FileSource, part: &Part<'_>, shown: &str, reader: &Reader) -> Vec<Diagnostic> {
+fn of_rows(source: &FileSource, file: &Located<'_>, reader: &Reader) -> Vec<Diagnostic> {
     let columns = sql::columns_json(source, Typing::Portable);
     let options = sql::options_json(source);
+    let part = sql::parts_json(source, std::slice::from_ref(file), Typing::Portable).swap_remove(0);
+    let bounds = sql::bounds_json(source, file.partition, Typing::Portable);
+    let shown = file.shown;
     let mut found: Vec<(i64, Diagnostic)> = Vec::new();
-    for field in &part.layout.fields {
+    for field in &file.layout.fields {
         let Some(column) = field.column else { continue };
         let args = [
-            sql::part_json(source, part),
+            part.clone(),
             columns[column].clone(),
             sql::field_json(source, field),
+            bounds.clone().into(),
             options.clone(),
             MOST_REPORTED.into(),
         ];
         let table = match reader.macros.sql("landing_bad_rows", &args) {
             Ok(sql) => match reader.fetch(&sql) {
                 Ok(table) => table,
-                Err(error) => return vec![broken(source, shown, part.files[0], &error)],
+                Err(error) => return vec![broken(source, shown, file.path, &error)],
             },
             Err(fault) => return vec![*fault],
         };
         for row in &table.rows {
             let Datum::Int(number) = row[0] else { continue };
             let value = row[1].to_text();
-            let words = what_is_wrong(source, part.partition, column, field, &value);
+            let words = what_is_wrong(source, file.partition, column, field, &value);
             let message = format!("`{shown}`, row {number}: {words}");
             found.push((
                 number,
@@ -425,24 +404,23 @@ fn of_rows(source: &FileSource, part: &Part<'_>, shown: &str, reader: &Reader) -
     found.into_iter().map(|(_, fault)| fault).collect()
 }
 
-/// The fault of a part in which none was found: the reader's own words.
+/// The fault of files in which none was found: the reader's own words.
 pub(super) fn in_its_words(
     source: &FileSource,
-    part: &Part<'_>,
-    shown: &[&str],
+    files: &[Located<'_>],
     error: &AdapterError,
 ) -> Diagnostic {
     let mut words = error.message.clone();
-    for (path, shown) in part.files.iter().zip(shown) {
-        words = words.replace(&*path.to_string_lossy(), shown);
+    for file in files {
+        words = words.replace(&*file.path.to_string_lossy(), file.shown);
     }
+    let partition = files.first().map_or("", |file| file.partition);
     let message = format!(
-        "source `{}`: the partition `{}` cannot be read",
-        source.name, part.partition
+        "source `{}`: the partition `{partition}` cannot be read",
+        source.name
     );
     let mut fault = Diagnostic::error(Code::BadFile, message);
-    fault
-        .notes
-        .extend(words.lines().take(2).map(|line| line.trim().to_owned()));
+    let lines = words.lines().take(2).map(|line| line.trim().to_owned());
+    fault.notes.extend(lines);
     fault
 }

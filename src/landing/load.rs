@@ -14,7 +14,7 @@ use super::layout::{self, Layout, ReaderRef};
 use super::list::{self, FileEntry, Surroundings};
 use super::manifest::{self, Promises};
 use super::spec::{FileSource, Kind};
-use super::sql::{self, Macros, Part, Reader, Typing};
+use super::sql::{self, Located, Macros, Reader, Typing};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect::Dialect;
 use crate::jinja::port::{Fetch, Transaction, Warehouse};
@@ -24,8 +24,8 @@ use crate::table::Datum;
 /// How many rows are handed over at once.
 const CHUNK: i64 = 50_000;
 
-/// How many parts one statement reads.
-const MOST_PARTS: usize = 200;
+/// How many files one statement reads.
+const MOST_FILES: usize = 5000;
 
 /// Where rows are loaded to.
 #[derive(Clone, Copy)]
@@ -103,25 +103,20 @@ pub fn load(
     }
     let mut order: Vec<usize> = (0..files.len()).collect();
     order.sort_by(|a, b| files[*a].cmp(&files[*b]));
-    let parts = sql::parts(order.iter().map(|&at| {
+    let located = order.iter().map(|&at| {
         let file = &files[at];
-        let gzip = sql::is_gzip(source, &file.path);
-        (
-            file.partition.as_str(),
-            &layouts[at],
-            local.paths[at].as_path(),
-            gzip,
-        )
-    }));
-    let names: BTreeMap<_, _> = files
-        .iter()
-        .zip(&local.paths)
-        .map(|(file, path)| (path.as_path(), file.path.as_str()))
-        .collect();
+        Located {
+            partition: &file.partition,
+            layout: &layouts[at],
+            path: &local.paths[at],
+            gzip: sql::is_gzip(source, &file.path),
+            shown: &file.path,
+        }
+    });
+    let located: Vec<Located<'_>> = located.collect();
     let work = Work {
         source,
-        parts,
-        names,
+        files: located,
         promises,
         into,
     };
@@ -136,11 +131,13 @@ pub fn load(
     Ok(counts)
 }
 
+/// Whether files could be read, or what is wrong with them.
+type Judgement = Result<(), Vec<Diagnostic>>;
+
 struct Work<'a> {
     source: &'a FileSource,
-    parts: Vec<Part<'a>>,
-    /// The files as users see them.
-    names: BTreeMap<&'a std::path::Path, &'a str>,
+    /// By partition and path.
+    files: Vec<Located<'a>>,
     promises: Promises,
     into: Destination<'a>,
 }
@@ -159,17 +156,17 @@ impl Work<'_> {
         let macros = Macros::of(dialect);
         let relation = staging.render(dialect);
         let run = |sql: &str| warehouse.query(sql, Transaction::AsIs, Fetch::Nothing);
-        if self.parts.is_empty() {
+        if self.files.is_empty() {
             run(&self.create_sql(&macros)?)?;
             return Ok(Counts::new());
         }
-        for (index, parts) in self.parts.chunks(MOST_PARTS).enumerate() {
+        for (index, files) in self.files.chunks(MOST_FILES).enumerate() {
             let name = if index == 0 {
                 "landing_create"
             } else {
                 "landing_insert"
             };
-            let sql = self.read_sql(&macros, name, &relation, parts, Typing::Declared)?;
+            let sql = self.read_sql(&macros, name, &relation, files, Typing::Declared)?;
             if let Err(failure) = run(&sql) {
                 if failure.code != Code::Database {
                     return Err(failure.into());
@@ -186,8 +183,8 @@ impl Work<'_> {
             }
         }
         let mut wrong = BTreeMap::new();
-        for parts in self.by_partition() {
-            let partition = parts[0].partition;
+        for files in self.by_partition() {
+            let partition = files[0].partition;
             let rows = counts.get(partition).copied().unwrap_or_default();
             if let Some(fault) = self.miscount(partition, rows) {
                 wrong.insert(partition.to_owned(), vec![fault]);
@@ -221,9 +218,9 @@ impl Work<'_> {
             .query(&created, Transaction::AsIs, Fetch::Nothing)
             .map_err(LoadFailure::Whole)
             .and_then(|_| {
-                for parts in self.by_partition() {
-                    let partition = parts[0].partition;
-                    if let Err(faults) = self.read(reader, parts)? {
+                for files in self.by_partition() {
+                    let partition = files[0].partition;
+                    if let Err(faults) = self.read(reader, files)? {
                         wrong.insert(partition.to_owned(), faults);
                         continue;
                     }
@@ -254,48 +251,29 @@ impl Work<'_> {
         }
     }
 
-    /// The parts, by partition.
-    fn by_partition(&self) -> impl Iterator<Item = &[Part<'_>]> {
-        self.parts.chunk_by(|a, b| a.partition == b.partition)
+    /// The files, by partition.
+    fn by_partition(&self) -> impl Iterator<Item = &[Located<'_>]> {
+        self.files.chunk_by(|a, b| a.partition == b.partition)
     }
 
     /// Reads one partition into the table `landing` of the database in memory.
-    #[allow(
-        clippy::type_complexity,
-        reason = "the outer failure is of daygrain, the inner of the files"
-    )]
-    fn read(
-        &self,
-        reader: &Reader,
-        parts: &[Part<'_>],
-    ) -> Result<Result<(), Vec<Diagnostic>>, Box<Diagnostic>> {
+    fn read(&self, reader: &Reader, files: &[Located<'_>]) -> Result<Judgement, Box<Diagnostic>> {
         let sql = self.read_sql(
             &reader.macros,
             "landing_create",
             "landing",
-            parts,
+            files,
             Typing::Portable,
         )?;
         let Err(error) = reader.execute(&sql) else {
             return Ok(Ok(()));
         };
         let mut faults = Vec::new();
-        let shown = |part: &Part<'_>| -> Vec<&str> {
-            part.files
-                .iter()
-                .map(|path| self.names.get(path).copied().unwrap_or_default())
-                .collect()
-        };
-        for part in parts {
-            faults.extend(faults::of_part(self.source, part, &shown(part), reader));
+        for file in files {
+            faults.extend(faults::of_file(self.source, file, reader));
         }
         if faults.is_empty() {
-            faults.push(faults::in_its_words(
-                self.source,
-                &parts[0],
-                &shown(&parts[0]),
-                &error,
-            ));
+            faults.push(faults::in_its_words(self.source, files, &error));
         }
         Ok(Err(faults))
     }
@@ -335,10 +313,10 @@ impl Work<'_> {
     /// Finds the partitions that made a statement fail.
     fn blame(&self, reader: &Reader, failure: Box<Diagnostic>) -> LoadFailure {
         let mut wrong = BTreeMap::new();
-        for parts in self.by_partition() {
-            match self.read(reader, parts) {
+        for files in self.by_partition() {
+            match self.read(reader, files) {
                 Ok(Ok(())) => {}
-                Ok(Err(faults)) => drop(wrong.insert(parts[0].partition.to_owned(), faults)),
+                Ok(Err(faults)) => drop(wrong.insert(files[0].partition.to_owned(), faults)),
                 Err(fault) => return LoadFailure::Whole(fault),
             }
         }
@@ -374,13 +352,10 @@ impl Work<'_> {
         macros: &Macros,
         name: &str,
         relation: &str,
-        parts: &[Part<'_>],
+        files: &[Located<'_>],
         typing: Typing,
     ) -> Result<String, Box<Diagnostic>> {
-        let parts: Vec<Json> = parts
-            .iter()
-            .map(|part| sql::part_json(self.source, part))
-            .collect();
+        let parts = sql::parts_json(self.source, files, typing);
         let columns = sql::columns_json(self.source, typing);
         let options = sql::options_json(self.source);
         macros.sql(name, &[relation.into(), parts.into(), columns, options])
@@ -389,7 +364,7 @@ impl Work<'_> {
     fn count_args(&self, relation: &str) -> [Json; 3] {
         let field = self.source.field;
         let column = sql::columns_json(self.source, Typing::Declared)[field].clone();
-        let name = self.parts.first().map_or("", |part| part.partition);
+        let name = self.files.first().map_or("", |file| file.partition);
         let pattern = match self.source.columns[field].kind {
             Kind::Date | Kind::Timestamp | Kind::TimestampTz => match name.len() {
                 4 => sql::literal("%Y").into(),

@@ -52,12 +52,14 @@ impl Macros {
     }
 }
 
-/// Files of one partition and one layout.
-pub(super) struct Part<'a> {
+/// A file that is read.
+pub(super) struct Located<'a> {
     pub partition: &'a str,
     pub layout: &'a Layout,
-    pub files: Vec<&'a Path>,
+    pub path: &'a Path,
     pub gzip: bool,
+    /// Its path as users see it.
+    pub shown: &'a str,
 }
 
 /// Writes a text as a literal of the embedded database.
@@ -69,60 +71,72 @@ fn quoted(name: &str) -> String {
     dialect::embedded().quote_identifier(name)
 }
 
-/// A part as the macros take it.
-pub(super) fn part_json(source: &FileSource, part: &Part<'_>) -> Json {
-    let fields: Vec<Json> = part
-        .layout
-        .fields
-        .iter()
-        .map(|field| field_json(source, field))
-        .collect();
-    let held: Map<String, Json> = part
-        .layout
-        .fields
-        .iter()
-        .filter_map(|field| {
+/// Files as the macros take them: in parts that one reader can read.
+pub(super) fn parts_json(source: &FileSource, files: &[Located<'_>], typing: Typing) -> Vec<Json> {
+    let mut parts: BTreeMap<(&Layout, bool), Vec<&Located<'_>>> = BTreeMap::new();
+    for file in files {
+        parts
+            .entry((file.layout, file.gzip))
+            .or_default()
+            .push(file);
+    }
+    let parts = parts.into_iter().map(|((layout, gzip), files)| {
+        let fields: Vec<Json> = layout
+            .fields
+            .iter()
+            .map(|field| field_json(source, field))
+            .collect();
+        let held = layout.fields.iter().filter_map(|field| {
             let column = &source.columns[field.column?];
             Some((column.name.clone(), field_json(source, field)))
-        })
-        .collect();
-    let files: Vec<String> = part
-        .files
-        .iter()
-        .map(|path| literal(&path.to_string_lossy()))
-        .collect();
-    let mut json = partition_json(source, part.partition);
-    json.insert("files".to_owned(), files.into());
-    json.insert("fields".to_owned(), fields.into());
-    json.insert("held".to_owned(), held.into());
-    let compression = if part.gzip { "gzip" } else { "uncompressed" };
-    json.insert("compression".to_owned(), compression.into());
-    json.into()
+        });
+        let held: Map<String, Json> = held.collect();
+        let files: Vec<Json> = files
+            .iter()
+            .map(|file| {
+                let mut json = bounds_json(source, file.partition, typing);
+                let path = literal(&file.path.to_string_lossy());
+                json.insert("path".to_owned(), path.into());
+                json.into()
+            })
+            .collect();
+        let compression = if gzip { "gzip" } else { "uncompressed" };
+        json!({ "files": files, "fields": fields, "held": held, "compression": compression })
+    });
+    parts.collect()
 }
 
-/// What a partition's name is, as a value and as bounds.
-pub(super) fn partition_json(source: &FileSource, partition: &str) -> Map<String, Json> {
-    let kind = source.columns[source.field].kind;
-    let mut json = Map::new();
-    let range = match kind {
+/// What a partition's name means as SQL: a value and, where its column has an order in time, bounds.
+pub(super) fn bounds_json(
+    source: &FileSource,
+    partition: &str,
+    typing: Typing,
+) -> Map<String, Json> {
+    let column = &source.columns[source.field];
+    let range = match column.kind {
         Kind::Date | Kind::Timestamp | Kind::TimestampTz => bounds(partition),
         _ => None,
     };
+    let data_type = type_of(column, typing);
+    let cast = |text: &str| format!("cast({} as {data_type})", literal(text));
+    let write = |at: jiff::civil::DateTime| match column.kind {
+        Kind::Date => cast(&at.date().to_string()),
+        Kind::TimestampTz => cast(&format!("{at}+00")),
+        _ => cast(&at.to_string()),
+    };
+    let mut json = Map::new();
     match range {
         Some((from, to)) => {
-            let write = |at: jiff::civil::DateTime| match kind {
-                Kind::Date => literal(&at.date().to_string()),
-                Kind::TimestampTz => literal(&format!("{at}+00")),
-                _ => literal(&at.to_string()),
-            };
             json.insert("key".to_owned(), write(from).into());
             json.insert("from".to_owned(), write(from).into());
             json.insert("to".to_owned(), write(to).into());
             json.insert("equal".to_owned(), Json::Null);
         }
         None => {
-            json.insert("key".to_owned(), literal(partition).into());
-            json.insert("equal".to_owned(), literal(partition).into());
+            json.insert("key".to_owned(), cast(partition).into());
+            json.insert("from".to_owned(), "null".into());
+            json.insert("to".to_owned(), "null".into());
+            json.insert("equal".to_owned(), cast(partition).into());
         }
     }
     json
@@ -168,10 +182,7 @@ pub(super) fn columns_json(source: &FileSource, own: Typing) -> Json {
             Kind::Number(Some((_, scale))) => scale,
             _ => DEFAULT_SCALE,
         };
-        let data_type = match own {
-            Typing::Declared => column.data_type.clone(),
-            Typing::Portable => reader_type(column),
-        };
+        let data_type = type_of(column, own);
         json!({
             "name": column.name,
             "quoted": quoted(&column.name),
@@ -194,6 +205,14 @@ pub(super) enum Typing {
     Declared,
     /// What every database knows; what it does not stays text, and the target reads it.
     Portable,
+}
+
+/// The type that a column has in a statement.
+fn type_of(column: &FileColumn, typing: Typing) -> String {
+    match typing {
+        Typing::Declared => column.data_type.clone(),
+        Typing::Portable => reader_type(column),
+    }
 }
 
 /// The type of the embedded database that holds a column's values on their way to another.
@@ -318,26 +337,4 @@ pub(super) fn told(error: &AdapterError) -> Box<Diagnostic> {
         _ => Code::Database,
     };
     Box::new(Diagnostic::error(code, error.message.clone()))
-}
-
-/// Parts by what they must share to be read by one reader.
-pub(super) fn parts<'a>(
-    files: impl Iterator<Item = (&'a str, &'a Layout, &'a Path, bool)>,
-) -> Vec<Part<'a>> {
-    let mut parts: BTreeMap<(&str, &Layout, bool), Vec<&Path>> = BTreeMap::new();
-    for (partition, layout, path, gzip) in files {
-        parts
-            .entry((partition, layout, gzip))
-            .or_default()
-            .push(path);
-    }
-    parts
-        .into_iter()
-        .map(|((partition, layout, gzip), files)| Part {
-            partition,
-            layout,
-            files,
-            gzip,
-        })
-        .collect()
 }

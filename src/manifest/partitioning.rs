@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::calendar::{Calendar, Granularity, Mapping, PartitionRange};
@@ -21,6 +22,8 @@ pub struct Upkeep {
     pub when_stale: bool,
     /// What it reads, each once; empty where the project has nothing that the engine follows.
     pub reads: Vec<Read>,
+    /// `content_hash`, of what has one partition.
+    pub content_hash: ContentHash,
     /// The place of a call of `self`.
     pub reads_self: Option<Span>,
     /// Whether its template asks for `partition.date`: then one statement builds one partition.
@@ -169,6 +172,13 @@ impl Partitioning {
         }
     }
 
+    /// The first partition that the retention keeps, where that is limited.
+    pub fn first_retained(&self, as_of: Timestamp) -> i32 {
+        self.retention.map_or(i32::MIN, |kept| {
+            self.calendar.newest_closed(as_of) - kept + 1
+        })
+    }
+
     /// What must be the same for partitions that were built to be the partitions of today.
     pub fn shape(&self) -> String {
         let zone = |zone: &TimeZone| zone.iana_name().unwrap_or("UTC").to_owned();
@@ -244,6 +254,13 @@ mod tests {
                 format!("{}: {predicate}; by {:?}", cut.shape(), cut.bucket("at"))
             })
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        at day Europe/Berlin date: at >= cast('2026-03-29' as date) and at < cast('2026-03-30' as date); by Some("at")
+        at month UTC date: at >= cast('2026-03-01' as date) and at < cast('2026-04-01' as date); by Some("cast(date_trunc('month', cast(at as timestamp)) as date)")
+        at day Europe/Berlin timestamp UTC: at >= cast('2026-03-28 23:00:00' as timestamp) and at < cast('2026-03-29 22:00:00' as timestamp); by None
+        at day Europe/Berlin timestamp Europe/Berlin: at >= cast('2026-03-29 00:00:00' as timestamp) and at < cast('2026-03-30 00:00:00' as timestamp); by Some("date_trunc('day', at)")
+        at hour UTC timestamp UTC: at >= cast('2026-03-29 00:00:00' as timestamp) and at < cast('2026-03-29 01:00:00' as timestamp); by Some("date_trunc('hour', at)")
+        at day Europe/Berlin instant: at >= cast('2026-03-28 23:00:00+00:00' as timestamp with time zone) and at < cast('2026-03-29 22:00:00+00:00' as timestamp with time zone); by None
+        "#);
     }
 }

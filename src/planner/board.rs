@@ -38,10 +38,14 @@ pub struct Item {
     pub code: i64,
     /// Whether its code reads the clock, so that the logical day is one more input.
     pub reads_clock: bool,
+    /// What in its code changes by itself, in words.
+    pub volatile: Option<String>,
     /// How many partitions one statement may build, and why no more.
     pub together: Together,
     /// Whether something tracks it, so that its rows are hashed.
     pub hashed: bool,
+    /// Whether it stores nothing: a view needs the tables that it reads, not their rows.
+    pub stores_nothing: bool,
 }
 
 /// How many partitions one statement may build.
@@ -212,6 +216,8 @@ struct Lane {
     /// There once, and gone since.
     gone: SumTree,
     open: usize,
+    /// Whether this run has published any: the table is there, with today's columns.
+    published: bool,
 }
 
 impl Lane {
@@ -227,6 +233,7 @@ impl Lane {
             failed: tree(),
             gone: tree(),
             open: 0,
+            published: false,
         }
     }
 
@@ -352,6 +359,39 @@ impl Board {
         }
     }
 
+    /// The first partition of an item that its retention keeps.
+    pub fn first_retained(&self, at: usize) -> i32 {
+        let cut = self.items[at].cut.as_ref();
+        cut.map_or(i32::MIN, |cut| cut.first_retained(self.as_of))
+    }
+
+    /// The partitions of an item that its retention no longer keeps and that no reader still waits for.
+    pub fn expiring(&self, at: usize) -> Vec<i32> {
+        let first = self.first_retained(at);
+        let old = self.histories[at].records().filter(|(partition, record)| {
+            *partition < first && record.state != RecordState::Expired
+        });
+        old.map(|(partition, _)| partition)
+            .filter(|partition| !self.is_awaited(at, *partition))
+            .collect()
+    }
+
+    /// Tells whether a due partition of some reader was never published and reads a partition.
+    fn is_awaited(&self, at: usize, partition: i32) -> bool {
+        let mut readers = self.items.iter().enumerate();
+        readers.any(|(reader, item)| {
+            let reads = item.reads.iter().filter(|read| read.item == at);
+            reads.into_iter().any(|read| {
+                let due = self.due(reader);
+                due.iter().any(|part| {
+                    part >= self.first_retained(reader)
+                        && self.histories[reader].record(part).is_none()
+                        && self.read_range(reader, part, *read).contains(partition)
+                })
+            })
+        })
+    }
+
     fn extent(&self, at: usize) -> PartitionRange {
         let due = self.due(at);
         let there = self.histories[at].extent();
@@ -452,6 +492,7 @@ impl Board {
                     Some(RecordState::Expired) => Status::Expired,
                     Some(_) => Status::Fresh,
                     None if no_data => Status::Fresh,
+                    None if partition < self.first_retained(at) => Status::Expired,
                     None if self.due(at).contains(partition) => Status::Missing,
                     None => Status::NotDue,
                 };
@@ -460,6 +501,13 @@ impl Board {
         }
         if record.is_some_and(|record| record.state == RecordState::Expired) {
             return Status::Expired;
+        }
+        if partition < self.first_retained(at) {
+            // What is still there may be read until it is removed; what is not is never built.
+            return match record {
+                Some(_) => Status::Fresh,
+                None => Status::Expired,
+            };
         }
         if record.is_none() && !self.due(at).contains(partition) {
             return Status::NotDue;
@@ -601,7 +649,8 @@ impl Board {
         self.items[at].reads.iter().find_map(|read| {
             let range = self.read_range(at, partition, *read);
             let lane = &self.lanes[read.item];
-            if lane.count(&lane.failed, range) == 0 {
+            let enough = self.items[at].stores_nothing && lane.published;
+            if enough || lane.count(&lane.failed, range) == 0 {
                 return None;
             }
             let failed = lane.find(&lane.failed, range)?;
@@ -655,9 +704,14 @@ impl Board {
 
     /// Tells whether nothing that a partition reads is still to be built by this run.
     pub fn is_ready(&self, at: usize, partition: i32) -> bool {
-        self.items[at].reads.iter().all(|read| {
+        let item = &self.items[at];
+        item.reads.iter().all(|read| {
+            let lane = &self.lanes[read.item];
+            if item.stores_nothing && lane.published {
+                return true;
+            }
             let range = self.read_range(at, partition, *read);
-            self.buildable(read.item, &self.lanes[read.item], range) == 0
+            self.buildable(read.item, lane, range) == 0
         })
     }
 
@@ -793,6 +847,7 @@ impl Board {
         // The status leaves its counts by the record that it came with.
         self.set_status(at, partition, Status::Fresh);
         self.histories[at].set(partition, record);
+        self.lanes[at].published = true;
     }
 
     /// Records that a partition failed or was refused: what reads it waits.

@@ -17,9 +17,10 @@ use daygrain::landing::{self, Destination, FileSource, LoadFailure, Surroundings
 use daygrain::manifest::{ColumnInfo, Source};
 use daygrain::relation::Relation;
 use daygrain::source::{SourceFile, Span};
+use object_store::ObjectStoreExt;
 use serde_json::{Map, Value as Json, json};
 
-use crate::support::{postgres_fields, target};
+use crate::support::{postgres_fields, s3_url, target};
 
 /// A folder of files, and what finding them takes.
 struct Folder {
@@ -638,4 +639,148 @@ fn a_manifest_is_held_against_its_files() {
         "broken_manifest",
         format!("{broken}\n=== then\n{miscounted}")
     );
+}
+
+/// Makes a bucket of the S3 server, unless it is there; clients can only use what is there.
+fn make_bucket(name: &str) {
+    let url = s3_url();
+    let host = url.strip_prefix("http://").expect("an http:// url");
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    let head = format!(
+        "PUT /{name} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+}
+
+/// Puts objects into a bucket.
+fn upload(bucket: &str, objects: &[(&str, &[u8])]) {
+    let store = object_store::aws::AmazonS3Builder::new()
+        .with_endpoint(s3_url())
+        .with_allow_http(true)
+        .with_region("us-east-1")
+        .with_access_key_id("test")
+        .with_secret_access_key("test")
+        .with_bucket_name(bucket)
+        .build()
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for (key, bytes) in objects {
+        let key = object_store::path::Path::from(*key);
+        let put = store.put(&key, bytes.to_vec().into());
+        runtime.block_on(put).unwrap();
+    }
+}
+
+/// A folder whose surroundings reach the S3 server.
+fn s3_folder() -> Folder {
+    let url = s3_url();
+    let mut folder = Folder::new();
+    folder.environment = [
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", &url),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("PATH", "/bin"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    folder
+}
+
+#[test]
+fn files_of_a_bucket_become_rows() {
+    let bucket = "landing-rows";
+    make_bucket(bucket);
+    let packed = gzip(b"id,note\n2,\n");
+    let good = "id,note\n1,é\n".as_bytes();
+    let manifest = "in/orders/day=2026-11-06/_manifest.json";
+    upload(
+        bucket,
+        &[
+            ("in/orders/day=2026-11-04/part/0", b"not data"),
+            ("in/orders/day=2026-11-05/a.csv", good),
+            ("in/orders/day=2026-11-06/a.csv.gz", &packed),
+            (
+                manifest,
+                b"{\"files\": [{\"path\": \"a.csv.gz\", \"rows\": 1}]}",
+            ),
+            ("in/orders/day=2026-11-06/_SUCCESS", b""),
+            ("in/orders_other/day=2026-11-06/a.csv", b"not data"),
+        ],
+    );
+    let folder = s3_folder();
+    let external = json!({
+        "location": "s3://landing-rows/in/orders/day={day}/*.csv*", "file_format": "csv",
+    });
+    let columns = &["id integer", "note text"];
+    insta::assert_snapshot!("from_a_bucket", equal_rows(&folder, &external, columns));
+    let source = read(&declared(external.clone(), columns), dialect::embedded());
+    let listing = landing::list(&source, folder.around()).unwrap();
+    let paths: Vec<&str> = listing
+        .files
+        .iter()
+        .map(|file| file.path.as_str())
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "s3://landing-rows/in/orders/day=2026-11-05/a.csv",
+            "s3://landing-rows/in/orders/day=2026-11-06/a.csv.gz",
+        ]
+    );
+    assert!(
+        listing
+            .files
+            .iter()
+            .all(|file| file.etag.is_some() && file.size > 0)
+    );
+    let sum = landing::checksum(&source, folder.around(), &listing.files[0]).unwrap();
+    assert_eq!(
+        sum,
+        "7e1b08fb663af82653722911ec6e1d2f45427ccbd80fc6ca51f6bc213984e185"
+    );
+    upload(
+        bucket,
+        &[
+            ("in/orders/day=2026-11-05/a.csv", b"id,note\nx,\n"),
+            (manifest, b"{\"files\": []}"),
+        ],
+    );
+    let first = equal_faults(&folder, &external, columns);
+    upload(
+        bucket,
+        &[(
+            manifest,
+            b"{\"files\": [{\"path\": \"a.csv.gz\", \"rows\": 1}]}",
+        )],
+    );
+    let second = equal_faults(&folder, &external, columns);
+    insta::assert_snapshot!("faults_in_a_bucket", format!("{first}\n=== then\n{second}"));
+}
+
+#[test]
+fn a_bucket_that_cannot_be_reached_is_named() {
+    let mut folder = s3_folder();
+    let location = "s3://landing-nowhere/in/{day}/*.csv";
+    let source = declared(json!({ "location": location }), &["id integer"]);
+    let source = read(&source, dialect::embedded());
+    let said = |folder: &Folder| {
+        let failure = landing::list(&source, folder.around()).unwrap_err();
+        failure.to_string()
+    };
+    let text = said(&folder);
+    assert!(
+        text.contains("cannot list `s3://landing-nowhere/in/{day}/*.csv`"),
+        "{text}"
+    );
+    assert!(text.contains("NoSuchBucket"), "{text}");
+    folder.environment.remove("AWS_ALLOW_HTTP");
+    let text = said(&folder);
+    assert!(text.contains("URL scheme is not allowed"), "{text}");
 }

@@ -1,9 +1,10 @@
 {#
   Files as sources: SQL that reads them.
 
-  `part` is what one statement reads of one partition: `files` (literals), `fields` (of the file, each a
-  literal `name`, a `quoted` name and a `read_as`), `bounds` and `key` of the partition.
-  A column has a `quoted` name, a `kind`, a `type`, and the `field` of the file that holds it, if one does.
+  A `part` is files that have the same columns: its `files` (each a literal `path`, and of its partition
+  the `key` as a value and, where there are any, the bounds `from` and `to`), its `fields` (of the files,
+  each a `literal` and a `quoted` name and what it is `read_as`), and which of them are `held` by name of
+  column. A column has a `quoted` name, a `kind`, and a `type`.
 #}
 
 {% macro landing_create(relation, parts, columns, options) -%}
@@ -17,17 +18,29 @@ insert into {{ relation }}
 {%- endmacro %}
 
 {% macro landing_select(parts, columns, options) -%}
+{%- set bounds = {'equal': 'daygrain_key', 'from': 'daygrain_from', 'to': 'daygrain_to'} -%}
 {% for part in parts -%}
+{%- if part.files[0].from != 'null' -%}{%- do bounds.update(equal=none) -%}{%- endif -%}
 select
     {%- for column in columns %}
     {%- set field = part.held.get(column.name) %}
     {%- if field is none %}
-    cast({{ part.key }} as {{ column.type }}) as {{ column.quoted }}
+    case
+        when daygrain_key is not null then daygrain_key
+        else {{ landing_refuse("'no partition has ' || daygrain_file", column) }}
+    end as {{ column.quoted }}
     {%- else %}
-    cast({{ landing_value(column, field, part) }} as {{ column.type }}) as {{ column.quoted }}
+    cast({{ landing_value(column, field, bounds) }} as {{ column.type }}) as {{ column.quoted }}
     {%- endif %}{{ ',' if not loop.last }}
     {%- endfor %}
-from {{ landing_read(part, options) }}
+from {{ landing_read(part, options) }} as daygrain_rows
+left join (
+    values
+    {%- for file in part.files %}
+    ({{ file.path }}, {{ file.key }}, {{ file.from }}, {{ file.to }}){{ ',' if not loop.last }}
+    {%- endfor %}
+) as daygrain_files (daygrain_path, daygrain_key, daygrain_from, daygrain_to)
+    on daygrain_file = daygrain_path
 {{- '\nunion all\n' if not loop.last }}
 {%- endfor %}
 {%- endmacro %}
@@ -35,10 +48,10 @@ from {{ landing_read(part, options) }}
 
 {% macro landing_read(part, options) -%}
 {%- if options.format == 'parquet' -%}
-read_parquet([{{ part.files | join(', ') }}], hive_partitioning = false)
+read_parquet([{{ part.files | map(attribute='path') | join(', ') }}], filename = 'daygrain_file', hive_partitioning = false)
 {%- else -%}
 read_{{ options.format }}(
-    [{{ part.files | join(', ') }}],
+    [{{ part.files | map(attribute='path') | join(', ') }}],
     columns = {
         {%- for field in part.fields -%}
         {{ field.literal }}: '{{ field.read_as }}'{{ ', ' if not loop.last }}
@@ -57,6 +70,7 @@ read_{{ options.format }}(
     records = true,
     {%- endif %}
     compression = '{{ part.compression }}',
+    filename = 'daygrain_file',
     hive_partitioning = false
 )
 {%- endif -%}
@@ -64,19 +78,19 @@ read_{{ options.format }}(
 
 
 {# A value of a file as the column's type: nothing is rounded or cut off on the way. #}
-{% macro landing_value(column, field, part) -%}
+{% macro landing_value(column, field, bounds) -%}
 {%- set value = landing_plain_value(column, field) -%}
 {%- if not column.is_field -%}
 {{ value }}
-{%- elif part.equal is none -%}
+{%- elif bounds.equal is none -%}
 case
-        when {{ value }} >= cast({{ part.from }} as {{ column.type }})
-            and {{ value }} < cast({{ part.to }} as {{ column.type }}) then {{ value }}
+        when {{ value }} >= cast({{ bounds.from }} as {{ column.type }})
+            and {{ value }} < cast({{ bounds.to }} as {{ column.type }}) then {{ value }}
         else {{ landing_refuse("'not of the partition: ' || coalesce(cast(" ~ value ~ " as varchar), 'null')", column) }}
     end
 {%- else -%}
 case
-        when {{ value }} = cast({{ part.equal }} as {{ column.type }}) then {{ value }}
+        when {{ value }} = cast({{ bounds.equal }} as {{ column.type }}) then {{ value }}
         else {{ landing_refuse("'not of the partition: ' || coalesce(cast(" ~ value ~ " as varchar), 'null')", column) }}
     end
 {%- endif -%}
@@ -168,17 +182,17 @@ from read_json_objects([{{ file }}], format = 'auto', compression = '{{ compress
 {%- endmacro %}
 
 {# The first rows of a file whose value of a column cannot be read, counted from 1, and that value. #}
-{% macro landing_bad_rows(part, column, field, options, most) -%}
+{% macro landing_bad_rows(part, column, field, bounds, options, most) -%}
 select row_number, cast({{ field.quoted }} as varchar)
 from (select *, row_number() over () as row_number from {{ landing_read(part, options) }})
-where try({{ landing_value(column, field, part) }}) is null
+where try({{ landing_value(column, field, bounds) }}) is null
     and ({{ field.quoted }} is not null{{ ' or true' if column.is_field }})
 order by row_number
 limit {{ most }}
 {%- endmacro %}
 
 {# Which of some values cannot be read as a column. #}
-{% macro landing_bad_values(values, column, field, part) -%}
+{% macro landing_bad_values(values, column, field, bounds) -%}
 select place
 from (
     values
@@ -186,6 +200,6 @@ from (
     ({{ loop.index0 }}, {{ value }}){{ ',' if not loop.last }}
     {%- endfor %}
 ) as given (place, {{ field.quoted }})
-where try({{ landing_value(column, field, part) }}) is null
+where try({{ landing_value(column, field, bounds) }}) is null
 order by place
 {%- endmacro %}

@@ -206,6 +206,10 @@ pub fn ask(
     };
     ask.start = bounds(start).map(|(start, _)| start);
     ask.end = bounds(end).map(|(_, end)| end);
+    if let (None, None, Some(asked)) = (start, end, flags.event_time) {
+        ask.start = Some(asked.start);
+        ask.end = Some(asked.end);
+    }
     ask.forced = flags.full_refresh == Some(true);
     ask.open = args.include_open;
     if let (Some(start), Some(end)) = (ask.start, ask.end)

@@ -18,6 +18,15 @@ pub fn postgres_url() -> String {
     )
 }
 
+/// The S3 server that `scripts/test` starts, such as `http://127.0.0.1:30001`.
+///
+/// Tests share it, so each works in a bucket of its own.
+pub fn s3_url() -> String {
+    std::env::var("DAYGRAIN_TEST_S3").expect(
+        "DAYGRAIN_TEST_S3 names no server: run `scripts/test`, which starts one for the tests",
+    )
+}
+
 /// The fields of a profile that reach the server of [`postgres_url`].
 pub fn postgres_fields(schema: &str) -> Map<String, Json> {
     let url = postgres_url();
@@ -68,4 +77,24 @@ pub async fn postgres_session(schema: &str) -> Box<dyn Connection> {
     let sql = format!("drop schema if exists {schema} cascade; create schema {schema}");
     session.execute(&sql).await.expect("an empty schema");
     session
+}
+
+/// Drops schemas of the tests' server with all that is in them.
+pub fn drop_postgres_schemas(schemas: &[&str]) {
+    let drops: Vec<String> = schemas
+        .iter()
+        .map(|schema| format!("drop schema if exists {schema} cascade"))
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let adapter = postgres(json!({}));
+        let mut session = adapter.connect().await.expect("a session");
+        session
+            .execute(&drops.join("; "))
+            .await
+            .expect("no schemas");
+    });
 }

@@ -1,0 +1,101 @@
+//! After a run: what a model's retention no longer keeps is removed, and what the ledger no longer
+//! needs.
+
+use std::sync::Arc;
+
+use super::look::civil_text;
+use super::publish::Desk;
+use super::session::Session;
+use crate::calendar::PartitionRange;
+use crate::diagnostic::Diagnostic;
+use crate::jinja::Warehouse;
+use crate::jinja::port::{Fetch, Transaction};
+use crate::ledger::{self, Build, Outcome};
+use crate::planner::board::{Board, ItemKind};
+
+/// So many builds of a partition are kept for people to look at.
+const KEPT_BUILDS: usize = 3;
+
+/// A ledger with fewer superseded builds than this is left alone.
+const WORTH_COMPACTING: i64 = 10_000;
+
+/// Removes the partitions of selected models that are older than their retention; returns how many.
+///
+/// # Errors
+/// What the database says; what was removed before stays removed, and the ledger agrees.
+pub fn expire(
+    desk: &Desk,
+    session: &Arc<Session>,
+    board: &Board,
+) -> Result<usize, Box<Diagnostic>> {
+    let mut removed = 0;
+    for (at, item) in board.items.iter().enumerate() {
+        let selected = board.scopes[at].allowed.is_some();
+        let (Some(cut), ItemKind::Managed, true) = (&item.cut, item.kind, selected) else {
+            continue;
+        };
+        let old = board.expiring(at);
+        if old.is_empty() {
+            continue;
+        }
+        session.begin()?;
+        let numbers = fetch(session, &desk.ledger.take_numbers(old.len()))?;
+        let mut builds = Vec::new();
+        for (partition, row) in old.iter().zip(&numbers.rows) {
+            let predicate = cut.predicate(&cut.field, PartitionRange::one(*partition));
+            run(
+                session,
+                &format!("delete from {} where {predicate}", item.physical),
+            )?;
+            if let Some(record) = board.histories[at].record(*partition) {
+                builds.push(Build {
+                    number: ledger::number(row, 0),
+                    relation: item.relation,
+                    partition: *partition,
+                    outcome: Outcome::Expired,
+                    code: record.code,
+                    inputs: record.inputs,
+                    version: record.version,
+                    content: record.content,
+                    rows: record.rows,
+                    reason: Some("older than its retention".to_owned()),
+                });
+            }
+        }
+        let now = civil_text(jiff::Timestamp::now());
+        for chunk in builds.chunks(500) {
+            run(session, &desk.ledger.add_builds(chunk, &desk.facts, &now))?;
+        }
+        session.commit()?;
+        removed += builds.len();
+    }
+    Ok(removed)
+}
+
+/// Removes builds that were superseded long ago, once there are many.
+///
+/// # Errors
+/// What the database says; the ledger then stays as it was.
+pub fn compact(desk: &Desk, session: &Arc<Session>) -> Result<(), Box<Diagnostic>> {
+    let counted = fetch(session, &desk.ledger.count_superseded())?;
+    let superseded = counted.rows.first().map_or(0, |row| ledger::number(row, 0));
+    if superseded < WORTH_COMPACTING {
+        return Ok(());
+    }
+    session.begin()?;
+    for statement in desk.ledger.compact(KEPT_BUILDS) {
+        run(session, &statement)?;
+    }
+    session.commit()
+}
+
+fn run(session: &Session, sql: &str) -> Result<(), Box<Diagnostic>> {
+    session
+        .query(sql, Transaction::AsIs, Fetch::Nothing)
+        .map(drop)
+}
+
+fn fetch(session: &Session, sql: &str) -> Result<crate::table::Table, Box<Diagnostic>> {
+    let outcome = session.query(sql, Transaction::AsIs, Fetch::Rows)?;
+    Ok(outcome.table)
+}
