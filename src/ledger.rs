@@ -17,6 +17,9 @@ use crate::table::{Datum, Table};
 /// The version of the ledger's own tables.
 pub const LAYOUT: i64 = 1;
 
+/// How many builds or inputs one statement records at the most.
+pub const MOST_RECORDS: usize = 10_000;
+
 /// The identity of a relation in the ledger: where it physically is and how it is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RelationId(pub i64);
@@ -409,60 +412,88 @@ impl Ledger {
     }
 
     /// The statement that records builds; `started` and the end are moments of the database's clock.
+    ///
+    /// What many builds share is said once, and their numbers are one text: a database takes much
+    /// longer to understand rows of literals than to write them.
     pub fn add_builds(&self, builds: &[Build], facts: &RunFacts, started: &str) -> String {
-        let rows: Vec<String> = builds
-            .iter()
-            .map(|build| {
-                format!(
-                    "({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, cast({} as timestamp), cast({} as timestamp), {now}, {})",
-                    build.number,
-                    build.relation.0,
-                    build.partition,
-                    self.text(build.outcome.as_str()),
-                    build.code,
-                    build.inputs,
-                    build.version,
-                    build.content,
-                    build.rows,
+        let alike = |a: &Build, b: &Build| {
+            a.relation == b.relation
+                && a.outcome == b.outcome
+                && a.code == b.code
+                && a.reason == b.reason
+        };
+        let selects: Vec<String> = builds
+            .chunk_by(alike)
+            .filter_map(|builds| {
+                let first = builds.first()?;
+                let rows = builds.iter().map(|build| {
+                    [
+                        build.number,
+                        i64::from(build.partition),
+                        build.inputs,
+                        build.version,
+                        build.content,
+                        build.rows,
+                    ]
+                });
+                Some(format!(
+                    "select {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, cast({} as timestamp), cast({} as timestamp), {}, cast({} as varchar)\nfrom {}",
+                    number_at(1),
+                    first.relation.0,
+                    number_at(2),
+                    self.text(first.outcome.as_str()),
+                    first.code,
+                    number_at(3),
+                    number_at(4),
+                    number_at(5),
+                    number_at(6),
                     self.text(&facts.run),
                     self.text(&facts.as_of),
                     self.text(started),
-                    self.optional(build.reason.as_deref()),
-                    now = self.dialect.utc_now,
-                )
+                    self.dialect.utc_now,
+                    self.optional(first.reason.as_deref()),
+                    self.packed(rows),
+                ))
             })
             .collect();
         format!(
-            "insert into {} (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason) values\n{}",
+            "insert into {} (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason)\n{}",
             self.table("builds"),
-            rows.join(",\n")
+            selects.join("\nunion all\n")
         )
     }
 
     /// The statement that records what builds read; `None` where they read nothing.
     pub fn add_inputs(&self, inputs: &[Input]) -> Option<String> {
-        let rows: Vec<String> = inputs
-            .iter()
-            .map(|input| {
-                format!(
-                    "({}, {}, {}, {}, {}, {}, {})",
-                    input.build,
-                    input.upstream.0,
-                    input.first,
-                    input.last,
-                    input.parts,
-                    input.newest,
-                    input.digest
-                )
-            })
-            .collect();
-        (!rows.is_empty()).then(|| {
+        let rows = inputs.iter().map(|input| {
+            [
+                input.build,
+                input.upstream.0,
+                i64::from(input.first),
+                i64::from(input.last),
+                input.parts,
+                input.newest,
+                input.digest,
+            ]
+        });
+        let columns: Vec<String> = (1..=7).map(number_at).collect();
+        (!inputs.is_empty()).then(|| {
             format!(
-                "insert into {} (build, upstream, first_part, last_part, parts, newest, digest) values\n{}",
+                "insert into {} (build, upstream, first_part, last_part, parts, newest, digest)\nselect {}\nfrom {}",
                 self.table("inputs"),
-                rows.join(",\n")
+                columns.join(", "),
+                self.packed(rows)
             )
         })
+    }
+
+    /// Rows of whole numbers as a relation with one text a row; [`number_at`] reads them.
+    fn packed<const N: usize>(&self, rows: impl Iterator<Item = [i64; N]>) -> String {
+        let rows: Vec<String> = rows
+            .map(|row| row.map(|number| number.to_string()).join(" "))
+            .collect();
+        let text = self.text(&rows.join(","));
+        format!("unnest(string_to_array({text}, ',')) as packed (numbers)")
     }
 
     /// The statement that records files, each with the build that saw it; `None` for none.
@@ -593,6 +624,11 @@ impl Ledger {
             ),
         ]
     }
+}
+
+/// The expression of a number of a row of [`Ledger::packed`]; the first is 1.
+fn number_at(place: usize) -> String {
+    format!("cast(split_part(numbers, ' ', {place}) as bigint)")
 }
 
 fn numbers(relations: &[RelationId]) -> String {

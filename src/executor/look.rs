@@ -23,8 +23,8 @@ use crate::jinja::language::list;
 use crate::jinja::port::{Fetch, Transaction};
 use crate::jinja::{Value, Warehouse};
 use crate::ledger::{
-    self, Build, FileRow, History, LAYOUT, Ledger, Outcome, Record, RecordState, RelationId,
-    RunFacts, TestRow,
+    self, Build, FileRow, History, LAYOUT, Ledger, MOST_RECORDS, Outcome, Record, RecordState,
+    RelationId, RunFacts, TestRow,
 };
 use crate::manifest::{Node, UniqueId};
 use crate::planner::board::{ALL, Board, Item, ItemKind, Scope};
@@ -691,7 +691,7 @@ impl Store<'_> {
             histories[*at].set(*part, record);
         }
         if self.mode == Look::Recording {
-            for chunk in builds.chunks(500) {
+            for chunk in builds.chunks(MOST_RECORDS) {
                 let now = civil_text(Timestamp::now());
                 self.run(&self.ledger.add_builds(chunk, facts, &now))?;
             }
@@ -865,7 +865,7 @@ fn take_seen(
                 .map_or_else(String::new, |cut| cut.shape()),
         ),
     )?;
-    for chunk in builds.chunks(500) {
+    for chunk in builds.chunks(MOST_RECORDS) {
         store.run(&store.ledger.add_builds(chunk, facts, &now))?;
     }
     for chunk in files.chunks(500) {

@@ -28,7 +28,8 @@ use crate::jinja::language::{Scope, list};
 use crate::jinja::port::{CacheChange, Fetch, QueryOutcome, Transaction};
 use crate::jinja::{Value, Warehouse};
 use crate::ledger::{
-    self, Build, Input, Ledger, Outcome, Record, RecordState, RelationId, RunFacts, TestRow,
+    self, Build, Input, Ledger, MOST_RECORDS, Outcome, Record, RecordState, RelationId, RunFacts,
+    TestRow,
 };
 use crate::manifest::partitioning::{ContentHash, OnCodeChange, Partitioning};
 use crate::manifest::{Node, ResourceType, UniqueId};
@@ -1215,13 +1216,13 @@ fn record(
         session,
         &desk.ledger.add_relation(job.relation, name, shape),
     )?;
-    for chunk in builds.chunks(500) {
+    for chunk in builds.chunks(MOST_RECORDS) {
         run(
             session,
             &desk.ledger.add_builds(chunk, &desk.facts, &started),
         )?;
     }
-    for chunk in inputs.chunks(500) {
+    for chunk in inputs.chunks(MOST_RECORDS) {
         if let Some(sql) = desk.ledger.add_inputs(chunk) {
             run(session, &sql)?;
         }
