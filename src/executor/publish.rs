@@ -1051,9 +1051,9 @@ fn record(
             true => ledger::hash64(&[text]),
             false => number,
         };
-        let same = part.before.filter(|before| {
-            hashed && before.content == content && before.state != RecordState::Lost
-        });
+        let same = part
+            .before
+            .filter(|before| hashed && before.content == content);
         let outcome = job.state(partition);
         let build = Build {
             number,
