@@ -205,6 +205,8 @@ impl Status {
 struct Lane {
     first: i32,
     statuses: Vec<Status>,
+    /// What each counts for in the sums below.
+    weights: Vec<Weights>,
     /// To be built, or being built.
     todo: SumTree,
     /// Of these, those that get a new version for sure.
@@ -227,6 +229,7 @@ impl Lane {
         Lane {
             first: range.first,
             statuses: vec![Status::NotDue; range.len()],
+            weights: vec![Weights::default(); range.len()],
             todo: tree(),
             sure: tree(),
             holes: tree(),
@@ -264,37 +267,41 @@ impl Lane {
     }
 
     fn mark(&mut self, at: usize, status: Status, record: Option<&Record>) {
-        let (was, is) = (weights(&self.statuses[at]), weights(&status));
-        let hole = |status: &Status| {
-            let nothing = record.is_none_or(|record| record.state == RecordState::Lost);
-            let blocks = match status {
-                Status::Waiting { .. } | Status::Missing => nothing,
-                Status::Stale { .. } => false,
-                _ => false,
-            };
-            u64::from(blocks)
-        };
-        let (was_hole, is_hole) = (hole(&self.statuses[at]), hole(&status));
-        self.todo.add(at, is.0.wrapping_sub(was.0));
-        let sure = |status: &Status, weight: u64| {
-            let fresh = record.is_none() && matches!(status, Status::Stale { certain: true, .. });
-            weight * u64::from(fresh)
-        };
-        let (was_sure, is_sure) = (sure(&self.statuses[at], was.0), sure(&status, is.0));
-        self.sure.add(at, is_sure.wrapping_sub(was_sure));
-        self.holes.add(at, is_hole.wrapping_sub(was_hole));
-        self.gone.add(at, is.1.wrapping_sub(was.1));
-        self.open = self.open + is.0 as usize - was.0 as usize;
+        // The record may have changed since the status was given, so what it counted for is kept.
+        let (was, is) = (self.weights[at], Weights::of(&status, record));
+        let change = |was: bool, is: bool| u64::from(is).wrapping_sub(u64::from(was));
+        self.todo.add(at, change(was.todo, is.todo));
+        self.sure.add(at, change(was.sure, is.sure));
+        self.holes.add(at, change(was.hole, is.hole));
+        self.gone.add(at, change(was.gone, is.gone));
+        self.open = self.open + usize::from(is.todo) - usize::from(was.todo);
         self.statuses[at] = status;
+        self.weights[at] = is;
     }
 }
 
-/// How a status counts: to be built, and gone.
-fn weights(status: &Status) -> (u64, u64) {
-    match status {
-        Status::Stale { .. } => (1, 0),
-        Status::Expired => (0, 1),
-        _ => (0, 0),
+/// What a partition counts for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weights {
+    todo: bool,
+    sure: bool,
+    hole: bool,
+    gone: bool,
+}
+
+impl Weights {
+    fn of(status: &Status, record: Option<&Record>) -> Weights {
+        let todo = matches!(status, Status::Stale { .. });
+        let blocks = matches!(
+            status,
+            Status::Waiting { .. } | Status::Missing | Status::Frozen { .. }
+        );
+        Weights {
+            todo,
+            sure: record.is_none() && matches!(status, Status::Stale { certain: true, .. }),
+            hole: blocks && record.is_none_or(Record::is_lost),
+            gone: matches!(status, Status::Expired),
+        }
     }
 }
 
@@ -335,6 +342,10 @@ impl Board {
             as_of,
         };
         for at in 0..board.items.len() {
+            // What is there and not due, as when a run's clock is put back, is left alone.
+            let due = board.due(at);
+            let scope = &mut board.scopes[at];
+            scope.allowed = scope.allowed.map(|allowed| allowed.intersect(due));
             let range = board.extent(at);
             board.lanes[at] = Lane::new(range);
             for partition in range.iter() {
@@ -517,9 +528,7 @@ impl Board {
             .is_some_and(|allowed| allowed.contains(partition));
         match self.judge(at, partition) {
             // What this command does not build stays as it is; where nothing is, readers wait.
-            Status::Stale { why, .. }
-                if !allowed && record.is_none_or(|record| record.state == RecordState::Lost) =>
-            {
+            Status::Stale { why, .. } if !allowed && record.is_none_or(Record::is_lost) => {
                 Status::Waiting {
                     why,
                     wait: Wait::Missing(at, partition),
@@ -539,13 +548,12 @@ impl Board {
             let older = self.histories[at].record(partition).is_some_and(|record| {
                 record.state == RecordState::Adopted || record.code != self.items[at].code
             });
-            if let Some(wait) = self.failed_input(at, partition) {
-                let why = match wait {
-                    Wait::Failed(item, part) | Wait::Missing(item, part) => {
-                        Why::Upstream(item, PartitionRange::one(part))
-                    }
+            let tracked = |read: &&ItemRead| read.tracked;
+            if let Some((item, part)) = self.failed_input(at, partition, tracked) {
+                return Status::Waiting {
+                    why: Why::Upstream(item, PartitionRange::one(part)),
+                    wait: Wait::Failed(item, part),
                 };
-                return Status::Waiting { why, wait };
             }
             return if older {
                 Status::OlderCode
@@ -556,7 +564,8 @@ impl Board {
         if let Some(gone) = self.gone_input(at, partition) {
             return Status::Frozen { why, gone };
         }
-        if let Some(wait) = self.failed_input(at, partition) {
+        if let Some((item, part)) = self.failed_input(at, partition, |_| true) {
+            let wait = Wait::Failed(item, part);
             return Status::Waiting { why, wait };
         }
         match self.missing_input(at, partition) {
@@ -596,7 +605,8 @@ impl Board {
             return Some((Why::Code, true));
         }
         if record.inputs != self.digest(at, partition) {
-            return Some((Why::Inputs, true));
+            // What is lost may come back as it was.
+            return Some((Why::Inputs, !self.reads_lost(at, partition)));
         }
         if let Some(unversioned) = self.unversioned_input(at, partition) {
             return Some((Why::Unversioned(unversioned), true));
@@ -618,6 +628,17 @@ impl Board {
         tracked
             .find(|read| self.items[read.item].kind == ItemKind::Unversioned)
             .map(|read| read.item)
+    }
+
+    fn reads_lost(&self, at: usize, partition: i32) -> bool {
+        let mut tracked = self.items[at].reads.iter().filter(|read| read.tracked);
+        tracked.any(|read| {
+            let history = &self.histories[read.item];
+            let range = self.read_range(at, partition, *read);
+            let mut inside = range.intersect(history.extent()).iter();
+            history.has_lost()
+                && inside.any(|part| history.record(part).is_some_and(Record::is_lost))
+        })
     }
 
     /// A tracked input that this run builds.
@@ -645,8 +666,14 @@ impl Board {
         }
     }
 
-    fn failed_input(&self, at: usize, partition: i32) -> Option<Wait> {
-        self.items[at].reads.iter().find_map(|read| {
+    fn failed_input(
+        &self,
+        at: usize,
+        partition: i32,
+        among: impl FnMut(&&ItemRead) -> bool,
+    ) -> Option<(usize, i32)> {
+        let mut reads = self.items[at].reads.iter().filter(among);
+        reads.find_map(|read| {
             let range = self.read_range(at, partition, *read);
             let lane = &self.lanes[read.item];
             let enough = self.items[at].stores_nothing && lane.published;
@@ -654,7 +681,7 @@ impl Board {
                 return None;
             }
             let failed = lane.find(&lane.failed, range)?;
-            Some(Wait::Failed(read.item, failed))
+            Some((read.item, failed))
         })
     }
 
@@ -844,9 +871,8 @@ impl Board {
 
     /// Records that a partition was published.
     pub fn published(&mut self, at: usize, partition: i32, record: Record) {
-        // The status leaves its counts by the record that it came with.
-        self.set_status(at, partition, Status::Fresh);
         self.histories[at].set(partition, record);
+        self.set_status(at, partition, Status::Fresh);
         self.lanes[at].published = true;
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod board;
 mod cli_reference;
 mod compiled_sql;
 mod floors;
