@@ -317,7 +317,7 @@ impl World {
         for at in 0..self.sources {
             for part in self.due(at).iter() {
                 let chance = mix(at as u64 + 7, part as u64);
-                if self.histories[at].record(part).is_none() && chance % 12 != 0 {
+                if self.histories[at].record(part).is_none() && !chance.is_multiple_of(12) {
                     self.arrive(at, part, chance % 5);
                 }
             }
