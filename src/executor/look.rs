@@ -26,6 +26,7 @@ use crate::ledger::{
     self, Build, FileRow, History, LAYOUT, Ledger, MOST_RECORDS, Outcome, Record, RecordState,
     RelationId, RunFacts, TestRow,
 };
+use crate::manifest::partitioning::Partitioning;
 use crate::manifest::{Node, UniqueId};
 use crate::planner::board::{ALL, Board, Item, ItemKind, Scope};
 use crate::planner::items::{self, Followed, Symbolic, is_passed_through};
@@ -239,6 +240,22 @@ pub fn civil_text(moment: Timestamp) -> String {
     utc.to_string().replace('T', " ")
 }
 
+/// The partitions that lie within what is asked for.
+pub fn bounds(cut: &Partitioning, ask: &Ask) -> PartitionRange {
+    let granularity = cut.calendar.granularity;
+    let first = ask
+        .start
+        .map_or(i32::MIN, |start| granularity.containing(start));
+    let last = ask.end.map_or(i32::MAX, |end| {
+        let before = granularity.containing(end);
+        match granularity.civil_start(before) < end {
+            true => before,
+            false => before - 1,
+        }
+    });
+    PartitionRange::new(first, last)
+}
+
 fn scope(item: &Item, selected: &BTreeSet<UniqueId>, ask: &Ask) -> Scope {
     let builds = matches!(item.kind, ItemKind::Managed | ItemKind::Rebuilt);
     if !builds || !selected.contains(&item.id) {
@@ -246,20 +263,7 @@ fn scope(item: &Item, selected: &BTreeSet<UniqueId>, ask: &Ask) -> Scope {
     }
     let allowed = match &item.cut {
         None => PartitionRange::one(ALL),
-        Some(cut) => {
-            let granularity = cut.calendar.granularity;
-            let first = ask
-                .start
-                .map_or(i32::MIN, |start| granularity.containing(start));
-            let last = ask.end.map_or(i32::MAX, |end| {
-                let before = granularity.containing(end);
-                match granularity.civil_start(before) < end {
-                    true => before,
-                    false => before - 1,
-                }
-            });
-            PartitionRange::new(first, last)
-        }
+        Some(cut) => bounds(cut, ask),
     };
     Scope {
         allowed: Some(allowed),

@@ -18,6 +18,7 @@ mod microbatch;
 pub mod node;
 pub mod publish;
 pub mod reads;
+pub mod recall;
 mod resolver;
 pub mod run;
 pub mod schemas;
@@ -25,6 +26,7 @@ mod seed;
 pub mod session;
 mod slots;
 pub mod stage;
+pub mod why;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -31,6 +31,12 @@ fn surroundings(project: &Project) -> Surroundings<'_> {
     }
 }
 
+/// When a file was written, and the store's tag, as the ledger keeps them.
+pub fn stamp(file: &FileEntry) -> String {
+    let tag = file.etag.as_deref().unwrap_or_default();
+    format!("{} {tag}", file.modified)
+}
+
 /// Lists a source's files, and tells which versions its partitions have.
 ///
 /// A file is read only where its size, time or tag is not the recorded one.
@@ -67,11 +73,7 @@ pub fn list(
         let mut rows = Vec::new();
         for file in files {
             let size = i64::try_from(file.size).unwrap_or(i64::MAX);
-            let stamp = format!(
-                "{} {}",
-                file.modified,
-                file.etag.as_deref().unwrap_or_default()
-            );
+            let stamp = stamp(file);
             let same = known
                 .get(&(partition, file.path.as_str()))
                 .filter(|row| row.size == size && row.stamp == stamp);

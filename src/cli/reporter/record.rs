@@ -103,6 +103,8 @@ pub(super) struct Words {
     width: usize,
     /// `compile` and `show` run nodes as well, but what they print is something else.
     nodes: Level,
+    /// What is said before a command's own words; some commands have no more than an answer.
+    opening: Level,
     facts: Facts,
 }
 
@@ -124,6 +126,10 @@ impl Words {
                 "compile" | "show" => Level::Debug,
                 _ => Level::Info,
             },
+            opening: match command {
+                "plan" | "why" | "partitions" => Level::Debug,
+                _ => Level::Info,
+            },
         }
     }
 
@@ -135,7 +141,7 @@ impl Words {
                 vec![
                     Record::new(
                         ("MainReportVersion", "A001"),
-                        Level::Info,
+                        self.opening,
                         format!("Running with daygrain={version}"),
                         json!({"log_version": 3, "version": format!("={version}")}),
                     ),
@@ -150,7 +156,7 @@ impl Words {
             Event::LogFile(_) | Event::Secrets(_) => Vec::new(),
             Event::Found { stats } => vec![Record::new(
                 ("FoundStats", "W006"),
-                Level::Info,
+                self.opening,
                 format!("Found {stats}"),
                 json!({"stat_line": stats}),
             )],
@@ -186,7 +192,7 @@ impl Words {
             Event::Output(output) => vec![asked_for(output)],
             Event::Note(text) => vec![Record::new(
                 ("Note", "Z050"),
-                Level::Info,
+                self.opening,
                 text.as_str(),
                 json!({"msg": text}),
             )],
