@@ -16,6 +16,7 @@ pub mod locate;
 pub mod look;
 mod microbatch;
 pub mod node;
+mod preview;
 pub mod publish;
 pub mod reads;
 pub mod recall;
