@@ -762,11 +762,15 @@ impl Board {
                 return (there == 0 && coming == 0).then_some(Wait::Missing(read.item, first));
             }
             let due = range.intersect(self.due(read.item));
-            if lane.count(&lane.holes, due) == 0 {
-                return None;
+            if lane.count(&lane.holes, due) > 0 {
+                let hole = lane.find(&lane.holes, due)?;
+                return Some(Wait::Missing(read.item, hole));
             }
-            let hole = lane.find(&lane.holes, due)?;
-            Some(Wait::Missing(read.item, hole))
+            // Nothing of it is read yet; but its table must be there.
+            let never = read.item != at
+                && !self.is_there(read.item)
+                && self.buildable(read.item, lane, lane.range()) == 0;
+            never.then_some(Wait::Missing(read.item, range.first))
         })
     }
 
@@ -790,15 +794,28 @@ impl Board {
 
     /// Tells whether nothing that a partition reads is still to be built by this run.
     pub fn is_ready(&self, at: usize, partition: i32) -> bool {
-        let item = &self.items[at];
-        item.reads.iter().all(|read| {
-            let lane = &self.lanes[read.item];
-            if item.stores_nothing && lane.published {
-                return true;
-            }
-            let range = self.read_range(at, partition, *read);
-            self.buildable(read.item, lane, range) == 0
-        })
+        let mut reads = self.items[at].reads.iter();
+        reads.all(|read| self.is_read_ready(at, partition, *read))
+    }
+
+    fn is_read_ready(&self, at: usize, partition: i32, read: ItemRead) -> bool {
+        let lane = &self.lanes[read.item];
+        if self.items[at].stores_nothing && lane.published {
+            return true;
+        }
+        // Where nothing of it is read yet, its table must be there all the same.
+        let range = match read.item == at || self.is_there(read.item) {
+            true => self.read_range(at, partition, read),
+            false => lane.range(),
+        };
+        self.buildable(read.item, lane, range) == 0
+    }
+
+    /// Tells whether a relation exists, as far as the ledger knows.
+    fn is_there(&self, at: usize) -> bool {
+        let builds = matches!(self.items[at].kind, ItemKind::Managed | ItemKind::Rebuilt);
+        let everything = PartitionRange::new(i32::MIN, i32::MAX);
+        !builds || self.histories[at].digest(everything).1 > 0
     }
 
     fn set_status(&mut self, at: usize, partition: i32, status: Status) {
@@ -868,14 +885,8 @@ impl Board {
             .filter(|part| allowed.contains(*part))
             .collect();
         let others = |part: &i32| {
-            self.items[at]
-                .reads
-                .iter()
-                .filter(|read| read.item != at)
-                .all(|read| {
-                    let range = self.read_range(at, *part, *read);
-                    self.buildable(read.item, &self.lanes[read.item], range) == 0
-                })
+            let mut reads = self.items[at].reads.iter();
+            reads.all(|read| read.item == at || self.is_read_ready(at, *part, *read))
         };
         if !todo.iter().all(others) {
             return (None, Vec::new());

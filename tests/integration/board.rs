@@ -545,6 +545,13 @@ impl World {
                     board.failed(at, part.partition);
                     continue;
                 }
+                for read in self.items[at].reads.iter().filter(|read| read.item != at) {
+                    let nothing = self.histories[read.item].records().next().is_none();
+                    prop_assert!(
+                        !nothing || read.item < self.sources,
+                        "reads a table before it is made"
+                    );
+                }
                 let open = part.partition > self.due(at).last;
                 let is_due = self.due(at).first <= part.partition && (!open || scopes[at].open);
                 prop_assert!(
@@ -690,8 +697,16 @@ impl World {
                 let visible = self.visible(read.item, range).next().is_some();
                 return visible || due.iter().any(|part| self.can_be(read.item, part, known));
             }
+            let parent = read.item;
+            let made = parent < self.sources
+                || parent == at
+                || !self.stored[parent].is_empty()
+                || self
+                    .due(parent)
+                    .iter()
+                    .any(|part| self.can_be(parent, part, known));
             let gone = read.tracked && self.has_expired(read.item, range);
-            !gone && due.iter().all(|part| self.can_be(read.item, part, known))
+            made && !gone && due.iter().all(|part| self.can_be(read.item, part, known))
         })
     }
 

@@ -14,6 +14,7 @@ mod opt_in;
 mod postgres;
 mod rules;
 mod run_loop;
+mod same_rows;
 mod secrets;
 mod separable;
 mod story;
