@@ -1,7 +1,7 @@
 //! Writes the orders warehouse's data at any size, deterministic from its seed number.
 //!
-//! It streams: memory holds the catalogue and, for the layouts of files, nothing else. The layout
-//! `seeds` sorts each day and keeps five of them, and `--late` keeps two days to write them anew.
+//! It streams: memory holds the catalogue and nothing else, but for `--late`, which keeps two days to
+//! write them anew.
 //! It never reads anything. `seeds/README.md` lists the cases with known dates (`o-...` orders).
 
 use std::collections::BTreeMap;
@@ -16,8 +16,7 @@ use jiff::civil::Date;
 
 const USAGE: &str = "\
 usage: cargo run --example generate_orders -- --out FOLDER [options]
-  --layout seeds    one CSV a table, with a column partition_date (the default)
-           landing  <table>/partition_date=<day>/part-000.csv, what the daily export writes
+  --layout landing  <table>/partition_date=<day>/part-000.csv, what the daily export writes (the default)
            inbox    what the backend sends: CSV pairs a batch, and the webhook's transactions
   --orders N        orders over all days (280)
   --days N          days (14); the known cases need 14
@@ -51,7 +50,6 @@ fn main() -> ExitCode {
 /// The folder structure that is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    Seeds,
     Landing,
     Inbox,
 }
@@ -72,7 +70,7 @@ impl Options {
         let mut options = Self {
             out: PathBuf::new(),
             late: None,
-            layout: Layout::Seeds,
+            layout: Layout::Landing,
             orders: 280,
             days: 14,
             start: jiff::civil::date(2026, 11, 1),
@@ -87,7 +85,6 @@ impl Options {
                 "--late" => options.late = Some(value.into()),
                 "--layout" => {
                     options.layout = match value.as_str() {
-                        "seeds" => Layout::Seeds,
                         "landing" => Layout::Landing,
                         "inbox" => Layout::Inbox,
                         _ => return Err(wrong),
@@ -160,39 +157,25 @@ struct Table {
     header: &'static str,
     layout: Layout,
     out: PathBuf,
-    whole: Option<BufWriter<File>>,
     files: BTreeMap<(i64, u8), BufWriter<File>>,
-    sorted: BTreeMap<i64, Vec<String>>,
     rows: u64,
 }
 
 impl Table {
-    fn create(name: &'static str, header: &'static str, options: &Options) -> io::Result<Self> {
-        let mut whole = None;
-        if options.layout == Layout::Seeds {
-            let mut file = create(&options.out.join(format!("landing_{name}.csv")))?;
-            writeln!(file, "{header},partition_date")?;
-            whole = Some(file);
-        }
-        let (layout, out) = (options.layout, options.out.clone());
-        let (files, sorted) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self {
+    fn new(name: &'static str, header: &'static str, options: &Options) -> Self {
+        Self {
             name,
             header,
-            layout,
-            out,
-            whole,
-            files,
-            sorted,
+            layout: options.layout,
+            out: options.out.clone(),
+            files: BTreeMap::new(),
             rows: 0,
-        })
+        }
     }
 
     /// Opens a day, so that its file exists even when no row comes.
     fn open(&mut self, options: &Options, day: i64, batch: u8) -> io::Result<()> {
-        if self.layout == Layout::Seeds {
-            self.sorted.entry(day).or_default();
-        } else if !self.files.contains_key(&(day, batch)) {
+        if !self.files.contains_key(&(day, batch)) {
             let (name, date) = (self.name, options.date(day));
             let path = match (self.layout, name) {
                 (Layout::Inbox, "transaction") => format!("webhook/{date}.csv"),
@@ -212,30 +195,12 @@ impl Table {
     fn add(&mut self, options: &Options, day: i64, batch: u8, row: &str) -> io::Result<()> {
         self.rows += 1;
         self.open(options, day, batch)?;
-        if let Some(rows) = self.sorted.get_mut(&day) {
-            rows.push(format!("{row},{}", options.date(day)));
-            return Ok(());
-        }
         let file = self.files.get_mut(&(day, batch)).expect("opened above");
         writeln!(file, "{row}")
     }
 
     /// Writes out all days up to this one.
     fn close(&mut self, day: i64) -> io::Result<()> {
-        if let Some(whole) = &mut self.whole {
-            while let Some(first) = self
-                .sorted
-                .first_entry()
-                .filter(|entry| *entry.key() <= day)
-            {
-                let mut rows = first.remove();
-                rows.sort_unstable();
-                for row in rows {
-                    writeln!(whole, "{row}")?;
-                }
-            }
-            whole.flush()?;
-        }
         while let Some(first) = self
             .files
             .first_entry()
@@ -368,16 +333,16 @@ type Line<'a> = (&'a str, i64, i64);
 type Attempt = (i64, bool);
 
 fn generate(options: &Options) -> io::Result<String> {
-    let table = |name, header| Table::create(name, header, options);
+    let table = |name, header| Table::new(name, header, options);
     let mut tables = Tables {
-        transaction: table("transaction", "id,order_id,status,created_at")?,
-        orders: table("orders", "id,processed_timestamp,customer_id")?,
-        order_lines: table("order_lines", "id,quantity,variant_id,revenue,order_id")?,
-        product: table("product", "id,title,product_type,created_at")?,
+        transaction: table("transaction", "id,order_id,status,created_at"),
+        orders: table("orders", "id,processed_timestamp,customer_id"),
+        order_lines: table("order_lines", "id,quantity,variant_id,revenue,order_id"),
+        product: table("product", "id,title,product_type,created_at"),
         variant: table(
             "variant",
             "id,product_id,price,title,created_at,updated_at,ingested_at",
-        )?,
+        ),
     };
     let mut random = Random(options.seed);
     let mut products = catalogue(options, &mut random);
@@ -395,7 +360,7 @@ fn generate(options: &Options) -> io::Result<String> {
             &mut tables.order_lines,
             &mut tables.transaction,
         ] {
-            if options.layout != Layout::Inbox {
+            if options.layout == Layout::Landing {
                 table.open(options, day, 0)?;
             }
         }
@@ -516,7 +481,7 @@ struct Order<'a> {
 impl Order<'_> {
     fn write(&self, options: &Options, tables: &mut Tables, late: &mut Late) -> io::Result<()> {
         let (id, day) = (&self.id, self.at.div_euclid(DAY));
-        let held = options.layout != Layout::Inbox;
+        let held = options.layout == Layout::Landing;
         // Four batches a day in the inbox; what is late comes with a fifth.
         let mut batch = u8::try_from(self.at.rem_euclid(DAY) / (DAY / 4) + 1).expect("1 to 4");
         let order_later = self.arrives == Arrives::OrderLater;

@@ -73,6 +73,8 @@ pub struct Dialect {
     pub has_indexes: bool,
     /// The expression of this moment in UTC, without a zone, by the database's clock.
     pub utc_now: &'static str,
+    /// The aggregate that joins texts, with a separator between them.
+    pub joined_text: &'static str,
     /// Whether a change of rows always shows in their number alone: what the catalogue tells of a
     /// relation is then no more than that, and no marker is kept.
     pub counts_rows: bool,
@@ -123,6 +125,7 @@ pub static DUCKDB: Dialect = Dialect {
     transactional_ddl: true,
     has_indexes: false,
     utc_now: "make_timestamp(epoch_us(now()))",
+    joined_text: "string_agg",
     counts_rows: true,
     publish_settings: &[],
     hash_settings: &[],
@@ -167,6 +170,7 @@ pub static POSTGRES: Dialect = Dialect {
     transactional_ddl: true,
     has_indexes: true,
     utc_now: "cast(clock_timestamp() at time zone 'UTC' as timestamp)",
+    joined_text: "string_agg",
     counts_rows: false,
     publish_settings: &[
         "set transaction isolation level repeatable read",
@@ -227,6 +231,7 @@ pub static SNOWFLAKE: Dialect = Dialect {
     transactional_ddl: false,
     has_indexes: false,
     utc_now: "cast(sysdate() as timestamp_ntz)",
+    joined_text: "listagg",
     counts_rows: false,
     publish_settings: &[],
     hash_settings: &[],

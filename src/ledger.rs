@@ -8,12 +8,17 @@ mod history;
 
 pub use history::{Attempt, History, Record, RecordState, SumTree};
 
+use std::collections::HashMap;
+
 use crate::dialect::Dialect;
 use crate::relation::Relation;
 use crate::table::{Datum, Table};
 
 /// The version of the ledger's own tables.
 pub const LAYOUT: i64 = 1;
+
+/// How many builds or inputs one statement records at the most.
+pub const MOST_RECORDS: usize = 10_000;
 
 /// The identity of a relation in the ledger: where it physically is and how it is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -209,6 +214,13 @@ impl Ledger {
         relation.render(self.dialect)
     }
 
+    /// The schema without its database, which not every database takes where schemas are made.
+    fn schema_alone(&self) -> String {
+        let mut schema = self.schema.clone();
+        schema.include.database = false;
+        schema.render(self.dialect)
+    }
+
     fn text(&self, text: &str) -> String {
         self.dialect.string_literal(text)
     }
@@ -226,10 +238,7 @@ impl Ledger {
             )
         };
         let mut statements = vec![
-            format!(
-                "create schema if not exists {}",
-                self.schema.render(self.dialect)
-            ),
+            format!("create schema if not exists {}", self.schema_alone()),
             table("layout", "layout integer not null"),
             format!("create sequence if not exists {}", self.table("versions")),
             table(
@@ -267,6 +276,11 @@ impl Ledger {
                 self.table("layout")
             ),
         ];
+        // Tables that an earlier layout lacks were made above.
+        statements.push(format!(
+            "update {0} set layout = {LAYOUT} where layout < {LAYOUT}",
+            self.table("layout")
+        ));
         if self.dialect.has_indexes {
             statements.push(format!(
                 "create index if not exists builds_of_relation on {} (relation, part, build)",
@@ -286,15 +300,18 @@ impl Ledger {
     }
 
     /// The query of what readers see now, of some relations; read by [`records`].
+    ///
+    /// The database packs each relation's partitions into one text: there may be very many of them.
     pub fn read_records(&self, relations: &[RelationId]) -> String {
         let builds = self.table("builds");
         let among = numbers(relations);
+        let packed = self.dialect.joined_text;
         format!(
-            "select b.relation, b.part, b.build, b.outcome, b.code, b.inputs, b.version, b.content, b.row_count\n\
-             from {builds} as b\n\
-             inner join (\n    select relation, part, max(build) as build\n    from {builds}\n    \
-             where outcome not in ('refused', 'failed') and relation in ({among})\n    group by relation, part\n) as newest\n    \
-             on newest.build = b.build and newest.relation = b.relation and newest.part = b.part"
+            "select relation, outcome, code, {packed}(concat_ws(' ', part, build, inputs, version, content, row_count), ',') as records\n\
+             from {builds}\n\
+             where relation in ({among}) and build in (\n    select max(build) from {builds}\n    \
+             where outcome not in ('refused', 'failed') and relation in ({among})\n    group by relation, part\n)\n\
+             group by relation, outcome, code"
         )
     }
 
@@ -427,60 +444,88 @@ impl Ledger {
     }
 
     /// The statement that records builds; `started` and the end are moments of the database's clock.
+    ///
+    /// What many builds share is said once, and their numbers are one text: a database takes much
+    /// longer to understand rows of literals than to write them.
     pub fn add_builds(&self, builds: &[Build], facts: &RunFacts, started: &str) -> String {
-        let rows: Vec<String> = builds
-            .iter()
-            .map(|build| {
-                format!(
-                    "({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, cast({} as timestamp), cast({} as timestamp), {now}, {})",
-                    build.number,
-                    build.relation.0,
-                    build.partition,
-                    self.text(build.outcome.as_str()),
-                    build.code,
-                    build.inputs,
-                    build.version,
-                    build.content,
-                    build.rows,
+        let alike = |a: &Build, b: &Build| {
+            a.relation == b.relation
+                && a.outcome == b.outcome
+                && a.code == b.code
+                && a.reason == b.reason
+        };
+        let selects: Vec<String> = builds
+            .chunk_by(alike)
+            .filter_map(|builds| {
+                let first = builds.first()?;
+                let rows = builds.iter().map(|build| {
+                    [
+                        build.number,
+                        i64::from(build.partition),
+                        build.inputs,
+                        build.version,
+                        build.content,
+                        build.rows,
+                    ]
+                });
+                Some(format!(
+                    "select {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, cast({} as timestamp), cast({} as timestamp), {}, cast({} as varchar)\nfrom {}",
+                    number_at(1),
+                    first.relation.0,
+                    number_at(2),
+                    self.text(first.outcome.as_str()),
+                    first.code,
+                    number_at(3),
+                    number_at(4),
+                    number_at(5),
+                    number_at(6),
                     self.text(&facts.run),
                     self.text(&facts.as_of),
                     self.text(started),
-                    self.optional(build.reason.as_deref()),
-                    now = self.dialect.utc_now,
-                )
+                    self.dialect.utc_now,
+                    self.optional(first.reason.as_deref()),
+                    self.packed(rows),
+                ))
             })
             .collect();
         format!(
-            "insert into {} (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason) values\n{}",
+            "insert into {} (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason)\n{}",
             self.table("builds"),
-            rows.join(",\n")
+            selects.join("\nunion all\n")
         )
     }
 
     /// The statement that records what builds read; `None` where they read nothing.
     pub fn add_inputs(&self, inputs: &[Input]) -> Option<String> {
-        let rows: Vec<String> = inputs
-            .iter()
-            .map(|input| {
-                format!(
-                    "({}, {}, {}, {}, {}, {}, {})",
-                    input.build,
-                    input.upstream.0,
-                    input.first,
-                    input.last,
-                    input.parts,
-                    input.newest,
-                    input.digest
-                )
-            })
-            .collect();
-        (!rows.is_empty()).then(|| {
+        let rows = inputs.iter().map(|input| {
+            [
+                input.build,
+                input.upstream.0,
+                i64::from(input.first),
+                i64::from(input.last),
+                input.parts,
+                input.newest,
+                input.digest,
+            ]
+        });
+        let columns: Vec<String> = (1..=7).map(number_at).collect();
+        (!inputs.is_empty()).then(|| {
             format!(
-                "insert into {} (build, upstream, first_part, last_part, parts, newest, digest) values\n{}",
+                "insert into {} (build, upstream, first_part, last_part, parts, newest, digest)\nselect {}\nfrom {}",
                 self.table("inputs"),
-                rows.join(",\n")
+                columns.join(", "),
+                self.packed(rows)
             )
         })
+    }
+
+    /// Rows of whole numbers as a relation with one text a row; [`number_at`] reads them.
+    fn packed<const N: usize>(&self, rows: impl Iterator<Item = [i64; N]>) -> String {
+        let rows: Vec<String> = rows
+            .map(|row| row.map(|number| number.to_string()).join(" "))
+            .collect();
+        let text = self.text(&rows.join(","));
+        format!("unnest(string_to_array({text}, ',')) as packed (numbers)")
     }
 
     /// The statement that records files, each with the build that saw it; `None` for none.
@@ -613,6 +658,11 @@ impl Ledger {
     }
 }
 
+/// The expression of a number of a row of [`Ledger::packed`]; the first is 1.
+fn number_at(place: usize) -> String {
+    format!("cast(split_part(numbers, ' ', {place}) as bigint)")
+}
+
 fn numbers(relations: &[RelationId]) -> String {
     if relations.is_empty() {
         return "null".to_owned();
@@ -639,25 +689,42 @@ fn words(row: &[Datum], at: usize) -> String {
 }
 
 /// Reads [`Ledger::read_records`].
-pub fn records(table: &Table) -> Vec<(RelationId, i32, Record)> {
-    let rows = table.rows.iter();
-    rows.filter_map(|row| {
-        let state = match row.get(3)? {
-            Datum::Text(word) => RecordState::of(Outcome::parse(word)?)?,
-            _ => return None,
+pub fn records(table: &Table) -> HashMap<RelationId, Vec<(i32, Record)>> {
+    let mut found: HashMap<RelationId, Vec<(i32, Record)>> = HashMap::new();
+    for row in &table.rows {
+        let (Some(Datum::Text(word)), Some(Datum::Text(packed))) = (row.get(1), row.get(3)) else {
+            continue;
         };
-        let record = Record {
-            build: number(row, 2),
-            state,
-            code: number(row, 4),
-            inputs: number(row, 5),
-            version: number(row, 6),
-            content: number(row, 7),
-            rows: number(row, 8),
+        let Some(state) = Outcome::parse(word).and_then(RecordState::of) else {
+            continue;
         };
-        Some((RelationId(number(row, 0)), part(row, 1), record))
-    })
-    .collect()
+        let code = number(row, 2);
+        let records = found.entry(RelationId(number(row, 0))).or_default();
+        records.reserve(packed.bytes().filter(|byte| *byte == b',').count() + 1);
+        records.extend(
+            packed
+                .split(',')
+                .filter_map(|one| unpacked(one, state, code)),
+        );
+    }
+    found
+}
+
+/// One record of a packed text.
+fn unpacked(text: &str, state: RecordState, code: i64) -> Option<(i32, Record)> {
+    let mut numbers = text.split(' ').map(|number| number.parse::<i64>().ok());
+    let mut next = || numbers.next().flatten();
+    let part = i32::try_from(next()?).ok()?;
+    let record = Record {
+        build: next()?,
+        state,
+        code,
+        inputs: next()?,
+        version: next()?,
+        content: next()?,
+        rows: next()?,
+    };
+    Some((part, record))
 }
 
 /// Reads [`Ledger::read_attempts`].
@@ -719,4 +786,116 @@ pub fn tests(table: &Table) -> Vec<TestRow> {
         passed: matches!(row.get(3), Some(Datum::Bool(true))),
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{DUCKDB, POSTGRES};
+    use crate::sql;
+
+    fn build(partition: i32) -> Build {
+        Build {
+            number: 7,
+            relation: RelationId(1),
+            partition,
+            outcome: Outcome::Refused,
+            code: -1,
+            inputs: 2,
+            version: 7,
+            content: 3,
+            rows: 4,
+            reason: Some("it's wrong".to_owned()),
+        }
+    }
+
+    fn statements(ledger: &Ledger) -> Vec<String> {
+        let facts = RunFacts {
+            run: "run-1".to_owned(),
+            as_of: "2026-11-15 00:00:00".to_owned(),
+        };
+        let relations = [RelationId(1), RelationId(-2)];
+        let input = Input {
+            build: 7,
+            upstream: RelationId(-2),
+            first: 1,
+            last: i32::MAX,
+            parts: 5,
+            newest: 6,
+            digest: -9,
+        };
+        let file = FileRow {
+            relation: RelationId(1),
+            partition: 3,
+            path: "landing/o'clock.csv".to_owned(),
+            size: 10,
+            stamp: "2026".to_owned(),
+            checksum: "ab".to_owned(),
+        };
+        let test = TestRow {
+            test: "test.shop.unique".to_owned(),
+            code: 1,
+            inputs: 2,
+            passed: true,
+        };
+        let mut all = ledger.create();
+        all.extend(ledger.compact(3));
+        all.extend([
+            ledger.read_layout(),
+            ledger.read_attempts(&relations),
+            ledger.read_builds(RelationId(1), 3),
+            ledger.read_inputs(&[7, 8]),
+            ledger.read_relations(),
+            ledger.read_files(&relations),
+            ledger.read_tests(),
+            ledger.take_numbers(3),
+            ledger.published_since(&[], 6, "run-1"),
+            ledger.count_superseded(),
+            ledger.add_relation(RelationId(1), "\"db\".\"s\".\"t\"", "day"),
+            ledger.set_marker(RelationId(1), "1/2"),
+            ledger.add_builds(&[build(1), build(2)], &facts, &facts.as_of),
+            ledger.read_lease(RelationId(1)),
+            ledger.beat(RelationId(1), 4),
+            ledger.free_lease(RelationId(1), 4),
+        ]);
+        // The lock of the embedded database's file is the lease there.
+        if !ledger.dialect.profile.embedded {
+            all.push(ledger.take_lease(RelationId(1), "run-1", 120));
+        }
+        all.extend(ledger.add_inputs(&[input]));
+        all.extend(ledger.add_files(&[(7, file)]));
+        all.extend(ledger.add_tests(&[test], &facts));
+        all
+    }
+
+    #[test]
+    fn every_statement_parses_where_it_is_sent() {
+        for dialect in [&DUCKDB, &POSTGRES] {
+            let ledger = Ledger::new(dialect, "db", "daygrain");
+            for statement in statements(&ledger) {
+                if let Err(error) = sql::parse(dialect, &statement) {
+                    panic!("{} of {}: {error:?}", statement, dialect.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn builds_are_written_in_one_statement() {
+        let ledger = Ledger::new(&POSTGRES, "db", "daygrain");
+        let facts = RunFacts {
+            run: "run-1".to_owned(),
+            as_of: "2026-11-15 00:00:00".to_owned(),
+        };
+        insta::assert_snapshot!(ledger.add_builds(&[build(1)], &facts, &facts.as_of), @r#"
+        insert into "db"."daygrain"."builds" (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason) values
+        (7, 1, 1, 'refused', -1, 2, 7, 3, 4, 'run-1', cast('2026-11-15 00:00:00' as timestamp), cast('2026-11-15 00:00:00' as timestamp), cast(clock_timestamp() at time zone 'UTC' as timestamp), 'it''s wrong')
+        "#);
+    }
+
+    #[test]
+    fn texts_that_are_joined_differently_have_different_hashes() {
+        assert_ne!(hash64(&["ab", "c"]), hash64(&["a", "bc"]));
+        assert_ne!(RelationId::new("t", ""), RelationId::new("", "t"));
+    }
 }

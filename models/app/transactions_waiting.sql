@@ -1,5 +1,6 @@
 {{ config(materialized='view') }}
--- Transactions that no order has taken up: theirs has not landed, or lies outside the window.
+-- Transactions that no order has taken up: theirs has not landed, or lies outside the window of
+-- `int_order_payment`.
 select
     attempt.id as transaction_id,
     attempt.order_id,
@@ -11,5 +12,5 @@ from {{ ref('transaction') }} as attempt
 left join {{ ref('orders') }} as placed
     on placed.id = attempt.order_id
 where placed.id is null
-    or attempt.partition_date < {{ add_days('placed.partition_date', -var('payment_days_before')) }}
-    or attempt.partition_date > {{ add_days('placed.partition_date', var('payment_days_after')) }}
+    or attempt.partition_date < placed.partition_date - 1
+    or attempt.partition_date > placed.partition_date + 3

@@ -1,3 +1,4 @@
+{{ config(order_by=['product_id', 'variant_id']) }}
 -- Both dumps of the same day. The order prunes: a reader asks for products and their variants.
 select
     products.id as product_id,
@@ -15,5 +16,3 @@ from {{ ref('variant') }} as variants
 inner join {{ ref('product') }} as products
     on products.id = variants.product_id
     and products.partition_date = variants.partition_date
-where {{ days_to_build('variants.partition_date') }}
-order by variants.partition_date, products.id, variants.id

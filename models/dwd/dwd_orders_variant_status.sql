@@ -1,45 +1,22 @@
+{{ config(order_by=['order_id', 'variant_id']) }}
 -- One row an order line. Everything else is joined to it by a key, so it can only add columns.
-with lines as (
+with dumps as (
 
-    select order_id, variant_id, quantity, revenue, partition_date
-    from {{ ref('order_lines') }}
-    where {{ days_to_build('partition_date', margin=var('payment_days_after')) }}
-
-),
-
-days as (
-
-    select distinct partition_date
-    from lines
+    select
+        id as variant_id,
+        product_id,
+        row_number() over (partition by id order by partition_date desc) as age
+    from {{ ref('variant', partitions=window(-3, 0)) }}
 
 ),
 
 -- A variant may have left the catalogue after it was ordered and before the day's dump: then the
--- newest dump that has it tells its product.
-newest_dump as (
-
-    select
-        days.partition_date,
-        dump.id as variant_id,
-        max(dump.partition_date) as dump_date
-    from days
-    inner join {{ ref('variant') }} as dump
-        on dump.partition_date between {{ add_days('days.partition_date', -var('late_days')) }}
-            and days.partition_date
-    group by days.partition_date, dump.id
-
-),
-
+-- newest dump that has it tells its product, within the days that a line can be late.
 catalogue as (
 
-    select
-        newest_dump.partition_date,
-        newest_dump.variant_id,
-        dump.product_id
-    from newest_dump
-    inner join {{ ref('variant') }} as dump
-        on dump.id = newest_dump.variant_id
-        and dump.partition_date = newest_dump.dump_date
+    select variant_id, product_id
+    from dumps
+    where age = 1
 
 )
 
@@ -53,14 +30,10 @@ select
     catalogue.product_id,
     lines.revenue,
     lines.partition_date
-from lines
+from {{ ref('order_lines') }} as lines
 left join {{ ref('orders') }} as placed
     on placed.id = lines.order_id
-    and placed.partition_date = lines.partition_date
 left join {{ ref('int_order_payment') }} as payment
     on payment.order_id = lines.order_id
-    and payment.partition_date = lines.partition_date
 left join catalogue
     on catalogue.variant_id = lines.variant_id
-    and catalogue.partition_date = lines.partition_date
-order by lines.partition_date, lines.order_id, lines.variant_id

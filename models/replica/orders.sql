@@ -1,9 +1,7 @@
--- depends_on: {{ ref('landing_orders') }}
+{{ config(order_by=['id']) }}
 select
-    cast(id as varchar) as id,
-    cast(processed_timestamp as timestamp) as processed_timestamp,
-    cast(customer_id as varchar) as customer_id,
-    cast(partition_date as date) as partition_date
+    id,
+    processed_timestamp,
+    customer_id,
+    partition_date
 from {{ source('landing', 'orders') }}
-where {{ days_to_build('partition_date') }}
-order by partition_date, id

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Project;
 use super::event::{NodeFacts, NodeResult, NodeStatus};
 use super::look::Sight;
-use super::publish::{Desk, Ended, Job, JobRead, Part};
+use super::publish::{Desk, DueFiles, Ended, Job, JobRead, Part};
 use super::run::empty_result;
 use super::session::Session;
 use super::{expire, fingerprint};
@@ -21,7 +21,7 @@ use crate::jinja::port::{Fetch, Transaction};
 use crate::ledger::{self, Input, Outcome, RecordState, TestRow};
 use crate::manifest::{Node, ResourceType, UniqueId};
 use crate::microbatch::{Batch as Bounds, BatchResults};
-use crate::planner::board::{Batch, ItemKind, Wait};
+use crate::planner::board::{Batch, ItemKind, Status, Wait};
 use crate::planner::items::is_passed_through;
 use crate::planner::{Plan, Work};
 use crate::relation::{Relation, RelationKind};
@@ -81,6 +81,7 @@ impl Engine {
             hash: sight.hash.clone(),
             shared: !project.facts.dialect.profile.embedded,
             lock_timeout,
+            files: due_files(&sight),
         });
         let board = &sight.board;
         let (mut step_of, mut item_of) = (HashMap::new(), HashMap::new());
@@ -182,6 +183,17 @@ impl Engine {
         self.audit_of
             .get(&before)
             .is_some_and(|judged| *judged != item && board.todo(*judged).next().is_some())
+    }
+
+    /// The steps of the relations that a view's step reads; none of any other step.
+    pub fn read_through(&self, step: usize) -> Vec<usize> {
+        let item = self.item_of.get(&step);
+        let item = item.map(|item| &self.sight.board.items[*item]);
+        let reads = item.filter(|item| item.stores_nothing).into_iter();
+        let reads = reads.flat_map(|item| &item.reads);
+        reads
+            .filter_map(|read| self.step_of.get(&read.item).copied())
+            .collect()
     }
 
     /// Tells whether a step is a relation of the engine's.
@@ -287,7 +299,16 @@ impl Engine {
             self.compared.insert(item);
             self.reshape.remove(&item);
         }
-        self.judged.extend(ended.audits);
+        for (id, result) in ended.audits {
+            // A partition that was refused is not forgotten over those that were not.
+            let refused = self
+                .judged
+                .get(&id)
+                .is_some_and(|known| known.status.is_failure());
+            if !refused || result.status.is_failure() {
+                self.judged.insert(id, result);
+            }
+        }
         for (partition, record) in &ended.published {
             self.sight.board.published(item, *partition, *record);
         }
@@ -313,6 +334,15 @@ impl Engine {
             progress.result = Some(result);
         }
         self.touch(item);
+    }
+
+    /// Tells whether a step is a relation of the engine's of which nothing was ever published.
+    pub fn is_unbuilt(&self, step: usize) -> bool {
+        let Some(&item) = self.item_of.get(&step) else {
+            return false;
+        };
+        let mut records = self.sight.board.histories[item].records();
+        self.sight.board.items[item].kind == ItemKind::Managed && records.next().is_none()
     }
 
     /// Gives up what is left of a step.
@@ -360,6 +390,7 @@ impl Engine {
             .collect();
         let (built, failed) = (progress.published.len(), progress.failed.len());
         let unit = match &board.items[item].cut {
+            Some(cut) if built == 1 => cut.calendar.granularity.to_string(),
             Some(cut) => format!("{}s", cut.calendar.granularity),
             None => "relation".to_owned(),
         };
@@ -457,6 +488,14 @@ impl Engine {
                 })
             })
             .collect();
+        let outdated = history
+            .records()
+            .map(|(part, _)| part)
+            .filter(|part| {
+                let status = board.status(batch.item, *part);
+                matches!(status, Status::Stale { .. } | Status::Waiting { .. })
+            })
+            .collect();
         let audits = self.audits.get(&batch.item).into_iter().flatten();
         let existing = existing(session, &node.relation);
         let reshape = self.reshape.contains(&batch.item);
@@ -482,6 +521,7 @@ impl Engine {
             code: item.code,
             cut: item.cut.clone(),
             parts,
+            outdated,
             reads,
             parents: item
                 .reads
@@ -521,15 +561,10 @@ impl Engine {
     /// A test's result where it needs not run: it judged what was published, or it passed before on
     /// what is there now.
     pub fn settled_test(&mut self, project: &Project, step: usize) -> Option<NodeResult> {
-        let id = self.steps.get(step)?;
-        if let Some(result) = self.judged.remove(id) {
-            let judged = self.audit_of.get(&step);
-            let failed = judged.is_some_and(|item| !self.sight.board.waiting(*item).is_empty());
-            if !result.status.is_failure() && !failed {
-                self.note_test(project, id.clone(), &result);
-            }
+        if let Some(result) = self.judgement(step) {
             return Some(result);
         }
+        let id = self.steps.get(step)?;
         if self.work != Work::Build {
             return None;
         }
@@ -545,6 +580,11 @@ impl Engine {
             message: Some("passed before on the same rows".to_owned()),
             ..empty_result(&facts, "MainThread")
         })
+    }
+
+    /// What a test found when it judged partitions before they were published.
+    pub fn judgement(&mut self, step: usize) -> Option<NodeResult> {
+        self.judged.remove(self.steps.get(step)?)
     }
 
     /// Remembers how a test ended.
@@ -639,18 +679,36 @@ impl Engine {
             .enumerate()
             .map(|(at, id)| (*id, at))
             .collect();
-        for (relation, partition, record) in ledger::records(&outcome.table) {
+        for (relation, records) in ledger::records(&outcome.table) {
             let Some(&at) = places.get(&relation) else {
                 continue;
             };
-            self.newest_build = self.newest_build.max(record.build);
-            let known = board.histories[at].record(partition);
-            if known.is_none_or(|known| known.build < record.build) {
-                board.histories[at].set(partition, record);
+            for (partition, record) in records {
+                self.newest_build = self.newest_build.max(record.build);
+                let known = board.histories[at].record(partition);
+                if known.is_none_or(|known| known.build < record.build) {
+                    board.histories[at].set(partition, record);
+                }
             }
         }
         Ok(())
     }
+}
+
+/// The files that tests of sources and of their readers may read.
+fn due_files(sight: &Sight) -> BTreeMap<UniqueId, DueFiles> {
+    let files = sight.files.iter();
+    files
+        .filter_map(|(&at, files)| {
+            let item = &sight.board.items[at];
+            let found = DueFiles {
+                cut: Arc::clone(item.cut.as_ref()?),
+                files: Arc::clone(files),
+                due: sight.board.due(at),
+            };
+            Some((item.id.clone(), found))
+        })
+        .collect()
 }
 
 /// What a partition would be built from now, for the ledger.

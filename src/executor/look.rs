@@ -23,8 +23,8 @@ use crate::jinja::language::list;
 use crate::jinja::port::{Fetch, Transaction};
 use crate::jinja::{Value, Warehouse};
 use crate::ledger::{
-    self, Build, FileRow, History, LAYOUT, Ledger, Outcome, Record, RecordState, RelationId,
-    RunFacts, TestRow,
+    self, Build, FileRow, History, LAYOUT, Ledger, MOST_RECORDS, Outcome, Record, RecordState,
+    RelationId, RunFacts, TestRow,
 };
 use crate::manifest::partitioning::Partitioning;
 use crate::manifest::{Node, UniqueId};
@@ -32,6 +32,9 @@ use crate::planner::board::{ALL, Board, Item, ItemKind, Scope};
 use crate::planner::items::{self, Followed, Symbolic, is_passed_through};
 use crate::relation::Relation;
 use crate::table::{Datum, Table};
+
+/// How many relations' partitions are read by one query.
+const MOST_RELATIONS: usize = 100;
 
 /// What a look may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +158,17 @@ pub fn look(
         .iter()
         .map(|item| scope(item, selected, ask))
         .collect();
-    let board = Board::new(followed.items.clone(), histories, scopes, ask.as_of);
+    let mut board = Board::new(followed.items.clone(), histories, scopes, ask.as_of);
+    if store.adopt_microbatches(&mut board, &facts).map_err(one)? {
+        let Board {
+            items,
+            histories,
+            scopes,
+            as_of,
+            ..
+        } = board;
+        board = Board::new(items, histories, scopes, as_of);
+    }
     Ok(Some(Sight {
         board,
         symbolic,
@@ -341,10 +354,11 @@ impl Store<'_> {
     }
 
     fn read(&self, relations: &[RelationId]) -> Result<Read, Box<Diagnostic>> {
+        // Not all at once, so that a large ledger takes time and no room.
         let mut records: HashMap<RelationId, Vec<(i32, Record)>> = HashMap::new();
-        let table = self.fetch(&self.ledger.read_records(relations))?;
-        for (relation, part, record) in ledger::records(&table) {
-            records.entry(relation).or_default().push((part, record));
+        for some in relations.chunks(MOST_RELATIONS) {
+            let table = self.fetch(&self.ledger.read_records(some))?;
+            records.extend(ledger::records(&table));
         }
         let newest_build = records
             .values()
@@ -353,8 +367,8 @@ impl Store<'_> {
             .max()
             .unwrap_or(0);
         let mut histories: HashMap<RelationId, History> = records
-            .iter()
-            .map(|(relation, records)| (*relation, History::new(records)))
+            .into_iter()
+            .map(|(relation, records)| (relation, History::new(&records)))
             .collect();
         let attempts = self.fetch(&self.ledger.read_attempts(relations))?;
         for (relation, part, attempt) in ledger::attempts(&attempts) {
@@ -543,6 +557,102 @@ impl Store<'_> {
         Ok(read_content(&self.fetch(&sql)?, cut, "", ""))
     }
 
+    /// Takes over the tables of microbatch models that have opted in and that the ledger does not know:
+    /// what they hold counts as published by unknown code. Tells whether there were any.
+    fn adopt_microbatches(
+        &self,
+        board: &mut Board,
+        facts: &RunFacts,
+    ) -> Result<bool, Box<Diagnostic>> {
+        let mut any = false;
+        for at in 0..board.items.len() {
+            let item = &board.items[at];
+            let Some(node) = self.node(item).filter(|node| node.microbatch.is_some()) else {
+                continue;
+            };
+            let unknown = board.histories[at].records().next().is_none();
+            let exists = existing(self.session, &node.relation).is_some();
+            if item.kind != ItemKind::Managed || item.cut.is_none() || !unknown || !exists {
+                continue;
+            }
+            let counts = self.counts(item, &node.relation, board.due(at))?;
+            let builds = self.adopted(board, at, &counts)?;
+            self.record_adopted(&board.items[at], &builds, facts)?;
+            for build in &builds {
+                let record = Record {
+                    build: build.number,
+                    state: RecordState::Adopted,
+                    code: build.code,
+                    inputs: build.inputs,
+                    version: build.version,
+                    content: build.content,
+                    rows: build.rows,
+                };
+                board.histories[at].set(build.partition, record);
+            }
+            any |= !builds.is_empty();
+        }
+        Ok(any)
+    }
+
+    /// The records of partitions that a table holds already.
+    fn adopted(
+        &self,
+        board: &Board,
+        at: usize,
+        counts: &BTreeMap<i32, (i64, String)>,
+    ) -> Result<Vec<Build>, Box<Diagnostic>> {
+        let numbers: Vec<i64> = match self.mode {
+            Look::Recording => {
+                let table = self.fetch(&self.ledger.take_numbers(counts.len()))?;
+                let rows = table.rows.iter();
+                rows.map(|row| ledger::number(row, 0)).collect()
+            }
+            Look::Touching => (1..=counts.len() as i64).map(|number| -number).collect(),
+        };
+        let numbered = counts.iter().zip(numbers);
+        Ok(numbered
+            .map(|((partition, (rows, _)), number)| Build {
+                number,
+                relation: board.items[at].relation,
+                partition: *partition,
+                outcome: Outcome::Adopted,
+                code: 0,
+                inputs: board.digest(at, *partition),
+                version: number,
+                content: number,
+                rows: *rows,
+                reason: None,
+            })
+            .collect())
+    }
+
+    fn record_adopted(
+        &self,
+        item: &Item,
+        builds: &[Build],
+        facts: &RunFacts,
+    ) -> Result<(), Box<Diagnostic>> {
+        if self.mode == Look::Touching || builds.is_empty() {
+            return Ok(());
+        }
+        let shape = item
+            .cut
+            .as_ref()
+            .map_or_else(String::new, |cut| cut.shape());
+        let now = civil_text(Timestamp::now());
+        self.session.begin()?;
+        self.run(
+            &self
+                .ledger
+                .add_relation(item.relation, &item.physical, &shape),
+        )?;
+        for chunk in builds.chunks(500) {
+            self.run(&self.ledger.add_builds(chunk, facts, &now))?;
+        }
+        self.session.commit()
+    }
+
     fn record_lost(
         &self,
         items: &[Item],
@@ -585,7 +695,7 @@ impl Store<'_> {
             histories[*at].set(*part, record);
         }
         if self.mode == Look::Recording {
-            for chunk in builds.chunks(500) {
+            for chunk in builds.chunks(MOST_RECORDS) {
                 let now = civil_text(Timestamp::now());
                 self.run(&self.ledger.add_builds(chunk, facts, &now))?;
             }
@@ -759,7 +869,7 @@ fn take_seen(
                 .map_or_else(String::new, |cut| cut.shape()),
         ),
     )?;
-    for chunk in builds.chunks(500) {
+    for chunk in builds.chunks(MOST_RECORDS) {
         store.run(&store.ledger.add_builds(chunk, facts, &now))?;
     }
     for chunk in files.chunks(500) {

@@ -41,6 +41,16 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// Of a batch; `model` is what templates see as `model`, before the batch is added.
+    pub fn new(model: &Json, batch: Batch, size: BatchSize, goes_on: bool) -> Turn {
+        Turn {
+            batch,
+            size,
+            goes_on,
+            model: context::batch_model(model, size, batch),
+        }
+    }
+
     /// The batch's file of a model's: `models/orders.sql` becomes `models/orders/orders_2026-11-01.sql`.
     pub fn path_of(&self, path: &str) -> String {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -197,12 +207,7 @@ impl Run<'_> {
         self.shared.send(Event::BatchStarted {
             batch: Arc::clone(&batch),
         });
-        let turn = Turn {
-            batch: self.batches[at],
-            size: self.size,
-            goes_on,
-            model: context::batch_model(&self.model, self.size, self.batches[at]),
-        };
+        let turn = Turn::new(&self.model, self.batches[at], self.size, goes_on);
         let node = Arc::new(self.node_of(at));
         let shown = Shown::of_batch(self.project, &node, turn);
         let (project, facts) = (self.project, self.facts);

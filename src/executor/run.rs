@@ -25,7 +25,7 @@ use super::{Project, hooks, microbatch, schemas};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Graph;
 use crate::ledger::Outcome;
-use crate::manifest::{Node, UniqueId};
+use crate::manifest::{Node, ResourceType, UniqueId};
 use crate::microbatch::Microbatch;
 use crate::planner::{Plan, Work};
 
@@ -165,6 +165,7 @@ pub fn run(
         readers: readers(&after),
         missing: after.iter().map(Vec::len).collect(),
         ready: BinaryHeap::new(),
+        arrived: Vec::new(),
         engine,
         master: &master,
         ended: vec![false; nodes.len()],
@@ -259,12 +260,22 @@ fn waits(plan: &Plan, engine: Option<&Engine>) -> Vec<Vec<usize>> {
     let steps = plan.steps.iter().enumerate();
     steps
         .map(|(step, planned)| {
-            let before = planned.after.iter().copied();
-            before
-                .filter(|before| {
-                    engine.is_none_or(|engine| !engine.waits_by_partition(step, *before))
-                })
-                .collect()
+            let Some(engine) = engine else {
+                return planned.after.clone();
+            };
+            // A view is there before all that it shows is.
+            let behind_views = planned
+                .after
+                .iter()
+                .flat_map(|before| engine.read_through(*before));
+            let before: BTreeSet<usize> = planned
+                .after
+                .iter()
+                .copied()
+                .chain(behind_views)
+                .filter(|before| !engine.waits_by_partition(step, *before))
+                .collect();
+            before.into_iter().collect()
         })
         .collect()
 }
@@ -288,6 +299,8 @@ struct Loop<'a> {
     readers: Vec<Vec<usize>>,
     missing: Vec<usize>,
     ready: BinaryHeap<Reverse<usize>>,
+    /// Steps that wait for nothing, and may be tests that need not run.
+    arrived: Vec<usize>,
     ended: Vec<bool>,
     results: Vec<Arc<NodeResult>>,
     started: usize,
@@ -360,6 +373,11 @@ impl Loop<'_> {
                                 return microbatch::run_batches(
                                     project, shared, &session, node, &fact, slots,
                                 );
+                            }
+                            if let Some(desk) = desk_of_engine.as_deref()
+                                && node.resource_type == ResourceType::Test
+                            {
+                                return publish::run_test(desk, &session, node, &fact);
                             }
                             let fact = Arc::clone(&fact);
                             run_node(project, &session, node, fact, work, &thread)
@@ -455,7 +473,8 @@ impl Loop<'_> {
     fn admit(&mut self, step: usize) {
         match &mut self.engine {
             Some(engine) if engine.has(step) => engine.admit(step),
-            _ => self.ready.push(Reverse(step)),
+            Some(_) => self.arrived.push(step),
+            None => self.ready.push(Reverse(step)),
         }
     }
 
@@ -467,8 +486,7 @@ impl Loop<'_> {
         };
         let mut ended = engine.take_ended(self.project);
         if self.stopping.is_none() {
-            let waiting: Vec<Reverse<usize>> = self.ready.drain().collect();
-            for Reverse(step) in waiting {
+            for step in self.arrived.drain(..) {
                 match engine.settled_test(self.project, step) {
                     Some(result) => ended.push((step, result)),
                     None => self.ready.push(Reverse(step)),
@@ -541,6 +559,12 @@ impl Loop<'_> {
     /// Records a result and decides about the steps that waited for it.
     fn end(&mut self, step: usize, result: NodeResult) {
         let failed = result.status.is_failure();
+        // Of what waits and was never built, nothing can be read.
+        let absent = result.status == NodeStatus::Skipped
+            && self
+                .engine
+                .as_ref()
+                .is_some_and(|engine| engine.is_unbuilt(step));
         self.ended[step] = true;
         if let Some(engine) = &mut self.engine {
             let id = self.nodes[step].unique_id.clone();
@@ -549,6 +573,10 @@ impl Loop<'_> {
             }
         }
         self.results.push(Arc::new(result));
+        if absent {
+            self.skip_readers(step, "is not built");
+            return;
+        }
         if !failed {
             for at in 0..self.readers[step].len() {
                 let reader = self.readers[step][at];
@@ -559,22 +587,43 @@ impl Loop<'_> {
             }
             return;
         }
-        self.skip_readers(step);
+        self.tell_judgements(step);
+        self.skip_readers(step, "failed");
         if self.on_failure == OnFailure::Stop && self.stopping.is_none() {
             self.stop("skipped because of `--fail-fast`");
             self.shared.cancel_all();
         }
     }
 
-    /// Skips everything that reads a failed step, through any number of steps.
-    fn skip_readers(&mut self, step: usize) {
+    /// Ends the tests that have judged a failed step already: what they found is not skipped over.
+    fn tell_judgements(&mut self, step: usize) {
+        for reader in self.readers[step].clone() {
+            let judged = self
+                .engine
+                .as_mut()
+                .filter(|_| !self.ended[reader])
+                .and_then(|engine| engine.judgement(reader));
+            if let Some(result) = judged {
+                self.started += 1;
+                self.shared.send(Event::NodeFinished {
+                    result: Arc::new(result.clone()),
+                    index: self.started,
+                    total: self.nodes.len(),
+                });
+                self.end(reader, result);
+            }
+        }
+    }
+
+    /// Skips everything that reads a step, through any number of steps; `why` ends the sentence.
+    fn skip_readers(&mut self, step: usize, why: &str) {
         let because = self.facts[step].unique_id.clone();
         let mut queue = self.readers[step].clone();
         while let Some(reader) = queue.pop() {
             if self.ended[reader] {
                 continue;
             }
-            self.skip(reader, format!("`{because}` failed"));
+            self.skip(reader, format!("`{because}` {why}"));
             queue.extend(self.readers[reader].iter().copied());
         }
     }
@@ -582,7 +631,8 @@ impl Loop<'_> {
     /// Starts nothing more, and skips what has not started.
     fn stop(&mut self, why: &'static str) {
         self.stopping = Some(why);
-        let started: Vec<usize> = self.ready.drain().map(|Reverse(step)| step).collect();
+        let ready = self.ready.drain().map(|Reverse(step)| step);
+        let started: Vec<usize> = ready.chain(self.arrived.drain(..)).collect();
         for step in started {
             self.skip(step, why.to_owned());
         }

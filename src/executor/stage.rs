@@ -104,6 +104,15 @@ pub fn list(
     Ok((SourceFiles { spec, files }, seen))
 }
 
+/// Whose rows a staging table holds: what a model is built from outlives the tests that judge it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StagedFor {
+    /// A model that is built.
+    Model,
+    /// A test that reads the source.
+    Test,
+}
+
 /// Loads the files of some partitions; returns the table that holds their rows.
 ///
 /// # Errors
@@ -113,6 +122,7 @@ pub fn load(
     session: &Arc<Session>,
     source: &SourceFiles,
     wanted: PartitionRange,
+    reader: StagedFor,
 ) -> Result<Relation, Box<Diagnostic>> {
     let files: Vec<FileEntry> = source
         .files
@@ -120,7 +130,11 @@ pub fn load(
         .filter(|(partition, _)| wanted.contains(**partition))
         .flat_map(|(_, files)| files.iter().cloned())
         .collect();
-    let name = format!("__daygrain__{}", source.spec.name.replace('.', "_"));
+    let stem = match reader {
+        StagedFor::Model => "__daygrain__",
+        StagedFor::Test => "__daygrain__tested_",
+    };
+    let name = format!("{stem}{}", source.spec.name.replace('.', "_"));
     let staging = landing::staging(project.facts.dialect, &name);
     let into = Destination {
         warehouse: &**session,

@@ -22,6 +22,8 @@ pub struct Upkeep {
     pub when_stale: bool,
     /// What it reads, each once; empty where the project has nothing that the engine follows.
     pub reads: Vec<Read>,
+    /// `content_hash`, of what has one partition.
+    pub content_hash: ContentHash,
     /// The place of a call of `self`.
     pub reads_self: Option<Span>,
     /// Whether its template asks for `partition.date`: then one statement builds one partition.

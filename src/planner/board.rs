@@ -44,6 +44,8 @@ pub struct Item {
     pub together: Together,
     /// Whether something tracks it, so that its rows are hashed.
     pub hashed: bool,
+    /// Whether it stores nothing: a view needs the tables that it reads, not their rows.
+    pub stores_nothing: bool,
 }
 
 /// How many partitions one statement may build.
@@ -203,6 +205,8 @@ impl Status {
 struct Lane {
     first: i32,
     statuses: Vec<Status>,
+    /// What each counts for in the sums below.
+    weights: Vec<Weights>,
     /// To be built, or being built.
     todo: SumTree,
     /// Of these, those that get a new version for sure.
@@ -214,6 +218,8 @@ struct Lane {
     /// There once, and gone since.
     gone: SumTree,
     open: usize,
+    /// Whether this run has published any: the table is there, with today's columns.
+    published: bool,
 }
 
 impl Lane {
@@ -223,12 +229,14 @@ impl Lane {
         Lane {
             first: range.first,
             statuses: vec![Status::NotDue; range.len()],
+            weights: vec![Weights::default(); range.len()],
             todo: tree(),
             sure: tree(),
             holes: tree(),
             failed: tree(),
             gone: tree(),
             open: 0,
+            published: false,
         }
     }
 
@@ -259,37 +267,41 @@ impl Lane {
     }
 
     fn mark(&mut self, at: usize, status: Status, record: Option<&Record>) {
-        let (was, is) = (weights(&self.statuses[at]), weights(&status));
-        let hole = |status: &Status| {
-            let nothing = record.is_none_or(|record| record.state == RecordState::Lost);
-            let blocks = match status {
-                Status::Waiting { .. } | Status::Missing => nothing,
-                Status::Stale { .. } => false,
-                _ => false,
-            };
-            u64::from(blocks)
-        };
-        let (was_hole, is_hole) = (hole(&self.statuses[at]), hole(&status));
-        self.todo.add(at, is.0.wrapping_sub(was.0));
-        let sure = |status: &Status, weight: u64| {
-            let fresh = record.is_none() && matches!(status, Status::Stale { certain: true, .. });
-            weight * u64::from(fresh)
-        };
-        let (was_sure, is_sure) = (sure(&self.statuses[at], was.0), sure(&status, is.0));
-        self.sure.add(at, is_sure.wrapping_sub(was_sure));
-        self.holes.add(at, is_hole.wrapping_sub(was_hole));
-        self.gone.add(at, is.1.wrapping_sub(was.1));
-        self.open = self.open + is.0 as usize - was.0 as usize;
+        // The record may have changed since the status was given, so what it counted for is kept.
+        let (was, is) = (self.weights[at], Weights::of(&status, record));
+        let change = |was: bool, is: bool| u64::from(is).wrapping_sub(u64::from(was));
+        self.todo.add(at, change(was.todo, is.todo));
+        self.sure.add(at, change(was.sure, is.sure));
+        self.holes.add(at, change(was.hole, is.hole));
+        self.gone.add(at, change(was.gone, is.gone));
+        self.open = self.open + usize::from(is.todo) - usize::from(was.todo);
         self.statuses[at] = status;
+        self.weights[at] = is;
     }
 }
 
-/// How a status counts: to be built, and gone.
-fn weights(status: &Status) -> (u64, u64) {
-    match status {
-        Status::Stale { .. } => (1, 0),
-        Status::Expired => (0, 1),
-        _ => (0, 0),
+/// What a partition counts for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weights {
+    todo: bool,
+    sure: bool,
+    hole: bool,
+    gone: bool,
+}
+
+impl Weights {
+    fn of(status: &Status, record: Option<&Record>) -> Weights {
+        let todo = matches!(status, Status::Stale { .. });
+        let blocks = matches!(
+            status,
+            Status::Waiting { .. } | Status::Missing | Status::Frozen { .. }
+        );
+        Weights {
+            todo,
+            sure: record.is_none() && matches!(status, Status::Stale { certain: true, .. }),
+            hole: blocks && record.is_none_or(Record::is_lost),
+            gone: matches!(status, Status::Expired),
+        }
     }
 }
 
@@ -304,6 +316,8 @@ pub struct Board {
     pub scopes: Vec<Scope>,
     /// The run's clock.
     pub as_of: Timestamp,
+    /// The newest partition of each that is closed at that clock.
+    closed: Vec<i32>,
     lanes: Vec<Lane>,
 }
 
@@ -315,7 +329,12 @@ impl Board {
         scopes: Vec<Scope>,
         as_of: Timestamp,
     ) -> Board {
+        let closed = items.iter().map(|item| match &item.cut {
+            Some(cut) => cut.calendar.newest_closed(as_of),
+            None => ALL,
+        });
         let mut board = Board {
+            closed: closed.collect(),
             lanes: vec![Lane::default(); items.len()],
             items,
             histories,
@@ -323,6 +342,10 @@ impl Board {
             as_of,
         };
         for at in 0..board.items.len() {
+            // What is there and not due, as when a run's clock is put back, is left alone.
+            let due = board.due(at);
+            let scope = &mut board.scopes[at];
+            scope.allowed = scope.allowed.map(|allowed| allowed.intersect(due));
             let range = board.extent(at);
             board.lanes[at] = Lane::new(range);
             for partition in range.iter() {
@@ -337,11 +360,11 @@ impl Board {
     pub fn due(&self, at: usize) -> PartitionRange {
         match &self.items[at].cut {
             Some(cut) => {
-                let mut due = cut.calendar.due(self.as_of);
+                let mut last = self.closed[at];
                 if self.scopes[at].open {
-                    due.last = due.last.saturating_add(1);
+                    last = last.saturating_add(1);
                 }
-                due
+                PartitionRange::new(cut.calendar.begin, last)
             }
             None => PartitionRange::one(ALL),
         }
@@ -505,9 +528,7 @@ impl Board {
             .is_some_and(|allowed| allowed.contains(partition));
         match self.judge(at, partition) {
             // What this command does not build stays as it is; where nothing is, readers wait.
-            Status::Stale { why, .. }
-                if !allowed && record.is_none_or(|record| record.state == RecordState::Lost) =>
-            {
+            Status::Stale { why, .. } if !allowed && record.is_none_or(Record::is_lost) => {
                 Status::Waiting {
                     why,
                     wait: Wait::Missing(at, partition),
@@ -527,13 +548,12 @@ impl Board {
             let older = self.histories[at].record(partition).is_some_and(|record| {
                 record.state == RecordState::Adopted || record.code != self.items[at].code
             });
-            if let Some(wait) = self.failed_input(at, partition) {
-                let why = match wait {
-                    Wait::Failed(item, part) | Wait::Missing(item, part) => {
-                        Why::Upstream(item, PartitionRange::one(part))
-                    }
+            let tracked = |read: &&ItemRead| read.tracked;
+            if let Some((item, part)) = self.failed_input(at, partition, tracked) {
+                return Status::Waiting {
+                    why: Why::Upstream(item, PartitionRange::one(part)),
+                    wait: Wait::Failed(item, part),
                 };
-                return Status::Waiting { why, wait };
             }
             return if older {
                 Status::OlderCode
@@ -544,7 +564,8 @@ impl Board {
         if let Some(gone) = self.gone_input(at, partition) {
             return Status::Frozen { why, gone };
         }
-        if let Some(wait) = self.failed_input(at, partition) {
+        if let Some((item, part)) = self.failed_input(at, partition, |_| true) {
+            let wait = Wait::Failed(item, part);
             return Status::Waiting { why, wait };
         }
         match self.missing_input(at, partition) {
@@ -584,7 +605,8 @@ impl Board {
             return Some((Why::Code, true));
         }
         if record.inputs != self.digest(at, partition) {
-            return Some((Why::Inputs, true));
+            // What is lost may come back as it was.
+            return Some((Why::Inputs, !self.reads_lost(at, partition)));
         }
         if let Some(unversioned) = self.unversioned_input(at, partition) {
             return Some((Why::Unversioned(unversioned), true));
@@ -593,20 +615,30 @@ impl Board {
     }
 
     fn is_closed(&self, at: usize, partition: i32) -> bool {
-        let cut = self.items[at].cut.as_ref();
-        cut.is_none_or(|cut| partition <= cut.calendar.newest_closed(self.as_of))
+        self.items[at].cut.is_none() || partition <= self.closed[at]
     }
 
     fn unversioned_input(&self, at: usize, partition: i32) -> Option<usize> {
         let item = &self.items[at];
         let near = match &item.cut {
-            Some(cut) => partition > cut.calendar.newest_closed(self.as_of) - cut.lookback,
+            Some(cut) => partition > self.closed[at] - cut.lookback,
             None => true,
         };
         let mut tracked = item.reads.iter().filter(|read| read.tracked && near);
         tracked
             .find(|read| self.items[read.item].kind == ItemKind::Unversioned)
             .map(|read| read.item)
+    }
+
+    fn reads_lost(&self, at: usize, partition: i32) -> bool {
+        let mut tracked = self.items[at].reads.iter().filter(|read| read.tracked);
+        tracked.any(|read| {
+            let history = &self.histories[read.item];
+            let range = self.read_range(at, partition, *read);
+            let mut inside = range.intersect(history.extent()).iter();
+            history.has_lost()
+                && inside.any(|part| history.record(part).is_some_and(Record::is_lost))
+        })
     }
 
     /// A tracked input that this run builds.
@@ -634,15 +666,22 @@ impl Board {
         }
     }
 
-    fn failed_input(&self, at: usize, partition: i32) -> Option<Wait> {
-        self.items[at].reads.iter().find_map(|read| {
+    fn failed_input(
+        &self,
+        at: usize,
+        partition: i32,
+        among: impl FnMut(&&ItemRead) -> bool,
+    ) -> Option<(usize, i32)> {
+        let mut reads = self.items[at].reads.iter().filter(among);
+        reads.find_map(|read| {
             let range = self.read_range(at, partition, *read);
             let lane = &self.lanes[read.item];
-            if lane.count(&lane.failed, range) == 0 {
+            let enough = self.items[at].stores_nothing && lane.published;
+            if enough || lane.count(&lane.failed, range) == 0 {
                 return None;
             }
             let failed = lane.find(&lane.failed, range)?;
-            Some(Wait::Failed(read.item, failed))
+            Some((read.item, failed))
         })
     }
 
@@ -692,9 +731,14 @@ impl Board {
 
     /// Tells whether nothing that a partition reads is still to be built by this run.
     pub fn is_ready(&self, at: usize, partition: i32) -> bool {
-        self.items[at].reads.iter().all(|read| {
+        let item = &self.items[at];
+        item.reads.iter().all(|read| {
+            let lane = &self.lanes[read.item];
+            if item.stores_nothing && lane.published {
+                return true;
+            }
             let range = self.read_range(at, partition, *read);
-            self.buildable(read.item, &self.lanes[read.item], range) == 0
+            self.buildable(read.item, lane, range) == 0
         })
     }
 
@@ -827,9 +871,9 @@ impl Board {
 
     /// Records that a partition was published.
     pub fn published(&mut self, at: usize, partition: i32, record: Record) {
-        // The status leaves its counts by the record that it came with.
-        self.set_status(at, partition, Status::Fresh);
         self.histories[at].set(partition, record);
+        self.set_status(at, partition, Status::Fresh);
+        self.lanes[at].published = true;
     }
 
     /// Records that a partition failed or was refused: what reads it waits.

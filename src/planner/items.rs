@@ -296,6 +296,7 @@ impl Walk<'_> {
             volatile: None,
             together: Together::UpTo(1),
             hashed: false,
+            stores_nothing: false,
         };
         let Some(symbolic) = self.symbolic.get(&node.unique_id) else {
             return self.push(item);
@@ -305,7 +306,8 @@ impl Walk<'_> {
         let mut texts = vec![symbolic.code.to_string()];
         texts.extend(codes.iter().map(i64::to_string));
         item.kind = ItemKind::Managed;
-        if is_passed_through(node) {
+        item.stores_nothing = is_passed_through(node);
+        if item.stores_nothing {
             // A view is made anew when its text or what it reads has changed, never for new rows.
             for read in &reads {
                 if let Some(place) = self.place(read) {
@@ -346,6 +348,9 @@ impl Walk<'_> {
         let one = |reason: String| Together::One(reason);
         if node.upkeep.reads_self.is_some() {
             return one("it reads its own partition before".to_owned());
+        }
+        if node.microbatch.is_some() {
+            return one("a microbatch model is built batch by batch".to_owned());
         }
         if node.upkeep.one_by_one {
             return one("it asks for `partition.date`".to_owned());
@@ -414,6 +419,7 @@ impl Walk<'_> {
             volatile: None,
             together: Together::UpTo(1),
             hashed: false,
+            stores_nothing: false,
         });
     }
 }

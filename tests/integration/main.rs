@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod board;
 mod cli_reference;
 mod compiled_sql;
 mod floors;
@@ -9,10 +10,12 @@ mod landing;
 mod materializations;
 mod merge;
 mod microbatch;
+mod opt_in;
 mod postgres;
 mod run_loop;
 mod secrets;
 mod separable;
+mod story;
 mod support;
 mod warehouse;
 mod warehouse_data;

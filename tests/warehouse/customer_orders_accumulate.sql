@@ -1,4 +1,4 @@
--- Each day holds what the day before held, and its own orders.
+-- Each day holds what the day before held, and its own orders; the payments have one row for each.
 with counts as (
 
     select partition_date, count(*) as held
@@ -10,7 +10,7 @@ with counts as (
 own as (
 
     select partition_date, count(*) as placed
-    from {{ ref('orders') }}
+    from {{ ref('int_order_payment') }}
     group by partition_date
 
 )
@@ -18,7 +18,7 @@ own as (
 select counts.partition_date, counts.held, yesterday.held as held_before, own.placed
 from counts
 left join counts as yesterday
-    on yesterday.partition_date = {{ add_days('counts.partition_date', -1) }}
+    on yesterday.partition_date = counts.partition_date - 1
 left join own
     on own.partition_date = counts.partition_date
 where counts.held <> coalesce(yesterday.held, 0) + coalesce(own.placed, 0)

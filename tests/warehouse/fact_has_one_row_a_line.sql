@@ -15,11 +15,15 @@ lines as (
 
 )
 
+-- A day is judged once the fact has it: it is built day by day.
 select lines.partition_date, lines.order_id, lines.variant_id
 from lines
 left join fact
     on fact.partition_date = lines.partition_date
     and fact.order_id = lines.order_id
     and fact.variant_id = lines.variant_id
-where fact.line_count is null
-    or fact.line_count <> lines.line_count
+where lines.partition_date in (select partition_date from fact)
+    and (
+        fact.line_count is null
+        or fact.line_count <> lines.line_count
+    )

@@ -271,6 +271,10 @@ pub fn ask(
         None => (args.range.start.as_ref(), args.range.end.as_ref()),
     };
     bound(&mut ask, start, end)?;
+    if let (None, None, Some(asked)) = (start, end, flags.event_time) {
+        ask.start = Some(asked.start);
+        ask.end = Some(asked.end);
+    }
     ask.forced = flags.full_refresh == Some(true);
     ask.open = args.include_open;
     Ok(ask)

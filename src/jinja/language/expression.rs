@@ -12,7 +12,7 @@ use super::operators::{int, names};
 use super::parser::{Expr, Kind, Parse, Parser, apply, call, constant, node};
 
 /// Functions of the context that want to know where they were called.
-const LOCATED: [&str; 5] = ["ref", "source", "config", "metric", "function"];
+const LOCATED: [&str; 6] = ["ref", "source", "self", "config", "metric", "function"];
 
 impl Parser<'_> {
     /// An expression, or several with commas between them, which make a tuple.

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use super::Project;
 use super::files;
+use super::partitions::of_microbatch;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::manifest::{Manifest, Node, ResourceType, UniqueId};
 use crate::microbatch::{self, BatchSize, Microbatch};
@@ -43,6 +44,10 @@ pub fn fill(project: &Project<'_>, manifest: &mut Manifest, diagnostics: &mut Ve
         node.config.set.insert("begin".to_owned(), begin);
         if model.concurrent == Some(true) {
             forced.push(place(node));
+        }
+        if node.upkeep.when_stale {
+            // It has opted in to the engine, which builds its batches when they are stale.
+            node.upkeep.partitioning = Some(Arc::new(of_microbatch(&model)));
         }
         node.microbatch = Some(Arc::new(model));
     }

@@ -85,8 +85,8 @@ pub fn parse(
     diagnostics.extend(project.trees.unused(fqns));
     unsupported(packages, &properties, &nodes, &mut diagnostics);
     resolve::fill(&project, &mut manifest, nodes, sources, &mut diagnostics);
-    partitions::fill_reads(&project, &mut manifest, &mut diagnostics);
     microbatch::fill(&project, &mut manifest, &mut diagnostics);
+    partitions::fill_reads(&project, &mut manifest, &mut diagnostics);
     (manifest, diagnostics)
 }
 

@@ -18,6 +18,7 @@ use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::jinja::Reading;
 use crate::manifest::partitioning::{ContentHash, FieldType, OnCodeChange, Partitioning, Read};
 use crate::manifest::{Manifest, Node, ResourceType, Source, UniqueId};
+use crate::microbatch::{BatchSize, Microbatch};
 use crate::source::Span;
 
 /// The keys of a `partition_by` mapping.
@@ -34,31 +35,31 @@ pub fn of_node(
 ) {
     let place = files::place(node);
     node.upkeep.one_by_one = one_by_one;
-    match node.config.text("rebuild") {
-        Some("when_stale") if !microbatch(&node.config) => node.upkeep.when_stale = true,
-        Some("when_stale") => diagnostics.push(
-            Diagnostic::error(
-                Code::Unsupported,
-                format!(
-                    "`{}`: `rebuild: when_stale` of a microbatch model is not supported yet",
-                    node.name
-                ),
-            )
-            .at(place.clone())
-            .help("give it `partition_by` instead of `incremental_strategy: microbatch`"),
-        ),
-        _ => {}
-    }
+    node.upkeep.when_stale = node.config.text("rebuild") == Some("when_stale");
     let builds_table = matches!(node.materialization(), "incremental" | "table");
     let said = node.config.get("partition_by").is_some() && node.config.get("begin").is_some();
+    let owner = format!("`{}`", node.name);
     if node.resource_type != ResourceType::Model
         || !said
         || !builds_table
         || microbatch(&node.config)
     {
+        if node.upkeep.when_stale {
+            let mut reader = Reader {
+                config: &node.config,
+                owner: &owner,
+                place: &place,
+                wrong: Vec::new(),
+            };
+            let content_hash = reader.content_hash();
+            diagnostics.extend(reader.wrong);
+            node.upkeep.content_hash = content_hash;
+        }
+        if builds_table && node.resource_type == ResourceType::Model {
+            diagnostics.extend(without_effect(node, &place));
+        }
         return;
     }
-    let owner = format!("`{}`", node.name);
     let found = read(&node.config, &owner, &place);
     let (partitioning, mut wrong) = match found {
         Ok(partitioning) => (Some(partitioning), Vec::new()),
@@ -94,6 +95,36 @@ pub fn of_node(
     node.upkeep.partitioning = partitioning.map(Arc::new);
 }
 
+/// The configs that only partitioned models heed.
+const ONLY_PARTITIONED: [&str; 5] = [
+    "order_by",
+    "on_code_change",
+    "allow_empty",
+    "retention",
+    "arrival_buffer",
+];
+
+/// Warns of configs of the engine on a model that is not partitioned.
+fn without_effect(node: &Node, place: &Span) -> Vec<Diagnostic> {
+    let mut keys: Vec<&str> = ONLY_PARTITIONED
+        .into_iter()
+        .filter(|key| node.config.get(key).is_some())
+        .collect();
+    if !node.upkeep.when_stale && node.config.get("content_hash").is_some() {
+        keys.push("content_hash");
+    }
+    let keys = keys.into_iter();
+    keys.map(|key| {
+        let message = format!(
+            "`{key}` does nothing for `{}`, which is not partitioned",
+            node.name
+        );
+        let warning = Diagnostic::warning(Code::UnusedConfig, message).at(place.clone());
+        warning.help("give it `partition_by` and `begin`, or drop the config")
+    })
+    .collect()
+}
+
 /// Reads the partitions of a source.
 pub fn of_source(source: &mut Source, diagnostics: &mut Vec<Diagnostic>) {
     let said = source.config.get("partition_by").is_some() && source.config.get("begin").is_some();
@@ -106,12 +137,44 @@ pub fn of_source(source: &mut Source, diagnostics: &mut Vec<Diagnostic>) {
         .as_ref()
         .and_then(|external| external.get("location"));
     if has_files.is_none() && source.loaded_at_field.is_none() {
-        // Without files and without a column that tells of late rows it is a table like any other.
+        let message = format!(
+            "{owner} has partitions, and nothing tells which versions of them there are: it is read as a table without any"
+        );
+        let warning = Diagnostic::warning(Code::UnusedConfig, message).at(source.span.clone());
+        diagnostics.push(warning.help("give it `external: {location: ...}` or `loaded_at_field`"));
         return;
     }
     match read(&source.config, &owner, &source.span) {
         Ok(partitioning) => source.partitioning = Some(Arc::new(partitioning)),
         Err(wrong) => diagnostics.extend(wrong),
+    }
+}
+
+/// The partitions of a microbatch model that opts in: its batches, in UTC.
+pub fn of_microbatch(model: &Microbatch) -> Partitioning {
+    let granularity = match model.size {
+        BatchSize::Hour => Granularity::Hour,
+        BatchSize::Day => Granularity::Day,
+        BatchSize::Month => Granularity::Month,
+        BatchSize::Year => Granularity::Year,
+    };
+    Partitioning {
+        field: model.event_time.clone(),
+        field_type: FieldType::Timestamp(TimeZone::UTC),
+        calendar: Calendar {
+            granularity,
+            timezone: TimeZone::UTC,
+            begin: granularity.containing(model.begin),
+            arrival_buffer: SignedDuration::ZERO,
+        },
+        order_by: Vec::new(),
+        batch_size: None,
+        lookback: i32::try_from(model.lookback).unwrap_or(1).max(1),
+        on_code_change: OnCodeChange::Rebuild,
+        content_hash: ContentHash::default(),
+        allow_empty: true,
+        retention: None,
+        no_data: BTreeSet::new(),
     }
 }
 
@@ -505,4 +568,145 @@ fn other_database(project: &Project<'_>, node: &Node, diagnostics: &mut Vec<Diag
             "build it in the target's database, or without `rebuild: when_stale` and `begin`",
         ),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::fixture::{Fixture, render};
+
+    /// What is said of a faulty project.
+    fn complaints(text: &str) -> String {
+        render(&Fixture::new(text).parse().1)
+    }
+
+    fn model(manifest: &Manifest, name: &str) -> Arc<Node> {
+        let id = UniqueId::from(format!("model.shop.{name}").as_str());
+        Arc::clone(&manifest.nodes[&id])
+    }
+
+    fn reads(manifest: &Manifest, name: &str) -> Vec<String> {
+        let node = model(manifest, name);
+        let reads = node.upkeep.reads.iter();
+        reads
+            .map(|read| {
+                let untracked = if read.tracked { "" } else { ", not tracked" };
+                format!("{} by {}{untracked}", read.upstream, read.mapping)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_model_reads_the_same_partitions_unless_it_says_otherwise() {
+        let manifest = Fixture::new(
+            "
+/// file: dbt_project.yml
+name: shop
+models:
+  +materialized: incremental
+  +partition_by: day
+  +begin: 2026-11-01
+/// file: models/orders.sql
+select * from {{ source('landing', 'orders') }}
+/// file: models/plain.sql
+{{ config(materialized='view') }}
+select 1
+/// file: models/fact.sql
+{{ config(partition_by={'field': 'at', 'granularity': 'hour', 'data_type': 'timestamp'}) }}
+select * from {{ ref('orders') }} join {{ ref('orders', partitions=window(-1, 3)) }}
+join {{ ref('plain', track=false) }} join {{ self('previous') }} where {{ partition.filter('at') }}
+/// file: models/total.sql
+{{ config(begin=none) }}
+select * from {{ ref('fact') }}
+/// file: models/landing.yml
+sources:
+  - name: landing
+    tables:
+      - name: orders
+        external: {location: 'landing/{day}/*.csv'}
+        columns: [{name: id, data_type: int}]
+        config: {partition_by: day, begin: 2026-11-01}
+",
+        )
+        .manifest();
+        assert_eq!(
+            reads(&manifest, "orders"),
+            ["source.shop.landing.orders by same"]
+        );
+        assert_eq!(
+            reads(&manifest, "fact"),
+            [
+                "model.shop.orders by same",
+                "model.shop.orders by window(-1, 3)",
+                "model.shop.plain by same, not tracked",
+                "model.shop.fact by previous",
+            ]
+        );
+        assert_eq!(reads(&manifest, "total"), ["model.shop.fact by all"]);
+        let cut = model(&manifest, "fact").upkeep.partitioning.clone();
+        let cut = cut.expect("it is partitioned");
+        assert_eq!(cut.shape(), "at hour UTC timestamp UTC");
+        assert!(model(&manifest, "total").upkeep.partitioning.is_none());
+    }
+
+    #[test]
+    fn partition_by_alone_and_plain_projects_mean_nothing() {
+        let manifest = Fixture::new(
+            "
+/// file: models/a.sql
+{{ config(materialized='incremental', partition_by={'field': 'x', 'range': {}}, unique_key='id') }}
+select * from {{ this }} where {{ is_incremental() }}
+",
+        )
+        .manifest();
+        let node = model(&manifest, "a");
+        assert!(!node.upkeep.is_managed() && node.upkeep.reads.is_empty());
+    }
+
+    #[test]
+    fn configs_that_cannot_be_are_named_all_at_once() {
+        insta::assert_snapshot!(complaints(
+            "
+/// file: models/a.sql
+{{ config(materialized='incremental', begin='soon', unique_key='id',
+   partition_by={'field': 'day', 'granularty': 'day', 'timezone': 'Mars/North'}) }}
+select * from {{ this }} where {{ is_incremental() }}
+/// file: models/b.sql
+{{ config(materialized='table', partition_by='day', begin='2026-11-01', retention=0,
+   arrival_buffer='a while', content_hash='no') }}
+select 1 as day
+/// file: models/c.sql
+{{ config(materialized='view', rebuild='when_stale', content_hash=3) }}
+select 1 as at
+/// file: models/d.sql
+{{ config(materialized='table', order_by=['x'], retention=3) }}
+select * from {{ ref('b', partitions='previous') }} join {{ self('previous') }}
+"
+        ));
+    }
+
+    #[test]
+    fn mappings_are_refused_where_they_mean_nothing() {
+        insta::assert_snapshot!(complaints(
+            "
+/// file: models/plain.sql
+{{ config(materialized='table') }}
+select 1
+/// file: models/short.sql
+{{ config(materialized='table', partition_by='day', begin='2026-11-01', retention=2) }}
+select 1
+/// file: models/a.sql
+{{ config(materialized='table', partition_by='day', begin='2026-11-01') }}
+select * from {{ ref('plain', partitions='previous') }} join {{ ref('short', partitions=window(-3, 0)) }}
+/// file: models/b.sql
+select * from {{ ref('short', partitions='yesterday') }}
+/// file: models/s.yml
+sources:
+  - name: raw
+    tables:
+      - name: orders
+        config: {partition_by: day, begin: 2026-11-01}
+"
+        ));
+    }
 }

@@ -78,3 +78,23 @@ pub async fn postgres_session(schema: &str) -> Box<dyn Connection> {
     session.execute(&sql).await.expect("an empty schema");
     session
 }
+
+/// Drops schemas of the tests' server with all that is in them.
+pub fn drop_postgres_schemas(schemas: &[&str]) {
+    let drops: Vec<String> = schemas
+        .iter()
+        .map(|schema| format!("drop schema if exists {schema} cascade"))
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let adapter = postgres(json!({}));
+        let mut session = adapter.connect().await.expect("a session");
+        session
+            .execute(&drops.join("; "))
+            .await
+            .expect("no schemas");
+    });
+}

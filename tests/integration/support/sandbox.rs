@@ -98,6 +98,15 @@ impl Sandbox {
             .with_env("DAYGRAIN_POSTGRES_SCHEMA", schema)
     }
 
+    /// [`Sandbox::postgres_warehouse`] with a ledger of its own, and nothing built.
+    pub fn empty_postgres_warehouse(schema: &str) -> Sandbox {
+        let ledger = format!("{schema}_ledger");
+        let parts = ["replica", "dim", "dwd", "app"].map(|part| format!("{schema}_{part}"));
+        let schemas: Vec<&str> = parts.iter().map(String::as_str).collect();
+        super::drop_postgres_schemas(&[&[schema, &ledger], &schemas[..]].concat());
+        Sandbox::postgres_warehouse(schema).with_env("DAYGRAIN_LEDGER_SCHEMA", &ledger)
+    }
+
     /// Sets a variable for every run of the binary.
     pub fn with_env(mut self, name: &str, value: &str) -> Sandbox {
         self.environment.push((name.to_owned(), value.to_owned()));

@@ -11,6 +11,6 @@ with counts as (
 select today.partition_date, today.row_count, yesterday.row_count as row_count_before
 from counts as today
 inner join counts as yesterday
-    on yesterday.partition_date = {{ add_days('today.partition_date', -1) }}
+    on yesterday.partition_date = today.partition_date - 1
 where today.row_count < yesterday.row_count * {{ at_least }}
 {% endtest %}
