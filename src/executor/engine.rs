@@ -712,7 +712,7 @@ fn due_files(sight: &Sight) -> BTreeMap<UniqueId, DueFiles> {
 }
 
 /// What a partition would be built from now, for the ledger.
-fn inputs(board: &crate::planner::board::Board, at: usize, partition: i32) -> Vec<Input> {
+pub fn inputs(board: &crate::planner::board::Board, at: usize, partition: i32) -> Vec<Input> {
     let reads = board.items[at].reads.iter().filter(|read| read.tracked);
     reads
         .filter(|read| board.items[read.item].kind != ItemKind::Unversioned)

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use super::engine::Engine;
 use super::event::{BatchFacts, Event, NodeFacts, NodeResult, NodeStatus};
 use super::look::{Ask, Look, look};
-use super::node::run_node;
+use super::node::{run_node, run_shown};
+use super::preview::Previews;
 use super::publish::{self, Ended, Job};
 use super::session::{Session, SessionShared};
 use super::slots::Slots;
@@ -153,6 +154,10 @@ pub fn run(
             options.lock_timeout,
         )
     });
+    let previews = match options.work {
+        Work::Compile => Previews::new(project, graph, options.ask.as_of).map(Arc::new),
+        _ => None,
+    };
     let after = waits(plan, engine.as_ref());
     let mut loop_state = Loop {
         project,
@@ -167,6 +172,7 @@ pub fn run(
         ready: BinaryHeap::new(),
         arrived: Vec::new(),
         engine,
+        previews,
         master: &master,
         ended: vec![false; nodes.len()],
         results: Vec::new(),
@@ -309,6 +315,7 @@ struct Loop<'a> {
     interrupted: bool,
     on_failure: OnFailure,
     engine: Option<Engine>,
+    previews: Option<Arc<Previews>>,
     master: &'a Arc<Session>,
 }
 
@@ -336,6 +343,7 @@ impl Loop<'_> {
                 let name = format!("Thread-{} (worker)", worker + 1);
                 let total = nodes.len();
                 let desk_of_engine = self.engine.as_ref().map(|engine| Arc::clone(&engine.desk));
+                let previews = self.previews.clone();
                 let work = options.work;
                 let body = move || {
                     for task in tasks {
@@ -378,6 +386,11 @@ impl Loop<'_> {
                                 && node.resource_type == ResourceType::Test
                             {
                                 return publish::run_test(desk, &session, node, &fact);
+                            }
+                            if let Some(previews) = &previews {
+                                let shown = previews.shown(project, node);
+                                let turn = (node, &shown);
+                                return run_shown(project, &session, turn, &fact, work, &thread);
                             }
                             let fact = Arc::clone(&fact);
                             run_node(project, &session, node, fact, work, &thread)

@@ -113,6 +113,16 @@ pub enum StagedFor {
     Test,
 }
 
+/// The table that holds the rows of a source's files, by the source's name (`landing.orders`).
+pub fn staging(project: &Project, source: &str, reader: StagedFor) -> Relation {
+    let stem = match reader {
+        StagedFor::Model => "__daygrain__",
+        StagedFor::Test => "__daygrain__tested_",
+    };
+    let name = format!("{stem}{}", source.replace('.', "_"));
+    landing::staging(project.facts.dialect, &name)
+}
+
 /// Loads the files of some partitions; returns the table that holds their rows.
 ///
 /// # Errors
@@ -130,12 +140,7 @@ pub fn load(
         .filter(|(partition, _)| wanted.contains(**partition))
         .flat_map(|(_, files)| files.iter().cloned())
         .collect();
-    let stem = match reader {
-        StagedFor::Model => "__daygrain__",
-        StagedFor::Test => "__daygrain__tested_",
-    };
-    let name = format!("{stem}{}", source.spec.name.replace('.', "_"));
-    let staging = landing::staging(project.facts.dialect, &name);
+    let staging = staging(project, &source.spec.name, reader);
     let into = Destination {
         warehouse: &**session,
         dialect: project.facts.dialect,

@@ -181,7 +181,9 @@ fn changed_inputs(board: &Board, recall: &Recall, at: usize, partition: i32) -> 
             Some(input) => {
                 let newer = newer_than(board, read.item, range, input.newest);
                 if newer.is_empty() {
-                    found.push(Cause::ReadsOther(read.item, read.mapping));
+                    // What was lost counts as not there until it is built again.
+                    let pending = pending_of(board, at, partition, read);
+                    found.push(pending.unwrap_or(Cause::ReadsOther(read.item, read.mapping)));
                 }
                 let (new, changed): (BTreeSet<i32>, BTreeSet<i32>) =
                     newer.into_iter().partition(|part| {
@@ -223,30 +225,28 @@ fn newer_than(board: &Board, item: usize, range: PartitionRange, newest: i64) ->
         .collect()
 }
 
-/// The partitions that a partition reads and that the same run builds.
+/// What a partition reads that the same run builds.
 fn pending_inputs(board: &Board, at: usize, partition: i32) -> Vec<Cause> {
-    let mut found = Vec::new();
-    for read in tracked(board, at) {
-        let Some(allowed) = board.scopes[read.item].allowed else {
-            continue;
-        };
-        let range = board.read_range(at, partition, read);
-        let inside = range
-            .intersect(board.range(read.item))
-            .intersect(allowed)
-            .iter();
-        let parts: BTreeSet<i32> = inside
-            .filter(|part| matches!(board.status(read.item, *part), Status::Stale { .. }))
-            .collect();
-        if !parts.is_empty() {
-            found.push(Cause::Upstream {
-                item: read.item,
-                mapping: read.mapping,
-                parts,
-            });
-        }
-    }
-    found
+    tracked(board, at)
+        .filter_map(|read| pending_of(board, at, partition, read))
+        .collect()
+}
+
+fn pending_of(board: &Board, at: usize, partition: i32, read: ItemRead) -> Option<Cause> {
+    let allowed = board.scopes[read.item].allowed?;
+    let range = board.read_range(at, partition, read);
+    let inside = range
+        .intersect(board.range(read.item))
+        .intersect(allowed)
+        .iter();
+    let parts: BTreeSet<i32> = inside
+        .filter(|part| matches!(board.status(read.item, *part), Status::Stale { .. }))
+        .collect();
+    (!parts.is_empty()).then_some(Cause::Upstream {
+        item: read.item,
+        mapping: read.mapping,
+        parts,
+    })
 }
 
 /// Partitions that follow each other, with causes of the same kinds.

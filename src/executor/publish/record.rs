@@ -11,6 +11,7 @@ use crate::jinja::language::list;
 use crate::ledger::{self, Build, Input, MOST_RECORDS, Outcome, Record, RecordState};
 
 use super::content::Content;
+use super::content::nothing_stored;
 use super::{Desk, Job, Trouble, fetch, run, text};
 
 /// Writes the ledger's rows and the fence, and commits.
@@ -27,7 +28,7 @@ pub(super) fn record(
     for (part, row) in job.parts.iter().zip(&numbers.rows) {
         let number = ledger::number(row, 0);
         let partition = part.part.partition;
-        let nothing = (0, format!("{} nothing", desk.hash));
+        let nothing = (0, nothing_stored(&desk.hash));
         let (rows, text) = content.get(&partition).unwrap_or(&nothing);
         let hashed = job.hashed && !text.is_empty();
         let content = match hashed {
