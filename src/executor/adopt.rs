@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::engine::{existing, inputs};
 use super::look::{Sight, civil_text};
-use super::preview;
+use super::preview::Preview;
 use super::publish::{Content, Stored, nothing_stored, stored_partitions, stored_whole};
 use super::session::Session;
 use super::stage::{self, StagedFor};
@@ -632,17 +632,16 @@ fn describe(
     node: &Arc<Node>,
 ) -> Result<Option<Table>, Box<Diagnostic>> {
     let Place { project, session } = place;
-    let staged = |source: &crate::manifest::Source| {
-        let files = sight.board.find(&source.unique_id);
-        let files = files.and_then(|at| sight.files.get(&at));
-        let nothing = PartitionRange::new(0, -1);
-        match files {
-            Some(files) => stage::load(project, session, files, nothing, StagedFor::Model),
-            None => Ok(source.relation.clone()),
+    // The files need not be read to know their columns.
+    for read in &node.upkeep.reads {
+        let files = sight.board.find(&read.upstream);
+        if let Some(files) = files.and_then(|at| sight.files.get(&at)) {
+            let nothing = PartitionRange::new(0, -1);
+            stage::load(project, session, files, nothing, StagedFor::Model)?;
         }
-    };
-    let view = preview::view(project, &sight.followed, node, sight.board.as_of, &staged)?;
-    let Some(view) = view else {
+    }
+    let preview = Preview::of(sight.followed.clone(), sight.board.as_of);
+    let Some(view) = preview.view(project, node) else {
         return Ok(None);
     };
     let shown = super::compile::Shown::of_partitions(project, node, view);

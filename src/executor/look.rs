@@ -92,6 +92,21 @@ pub fn is_followed(project: &Project) -> bool {
     nodes.any(|node| node.upkeep.is_managed())
 }
 
+/// Renders what is managed with symbols, and finds what the engine follows.
+pub fn follow(project: &Arc<Project>, graph: &Graph) -> (BTreeMap<UniqueId, Symbolic>, Followed) {
+    let ids: Vec<UniqueId> = items::with_code(&project.manifest).into_iter().collect();
+    let symbolic: BTreeMap<UniqueId, Symbolic> = ids
+        .par_iter()
+        .filter_map(|id| {
+            let node = project.manifest.nodes.get(id)?;
+            Some((id.clone(), fingerprint::fingerprint(project, node)))
+        })
+        .collect();
+    let dialect = project.facts.dialect;
+    let followed = items::follow(&project.manifest, graph, dialect, &symbolic);
+    (symbolic, followed)
+}
+
 /// Looks at everything that the engine follows; `None` where it follows nothing.
 ///
 /// # Errors
@@ -109,16 +124,7 @@ pub fn look(
     }
     let one = |wrong: Box<Diagnostic>| vec![*wrong];
     session.begin_node(project, None);
-    let ids: Vec<UniqueId> = items::with_code(&project.manifest).into_iter().collect();
-    let symbolic: BTreeMap<UniqueId, Symbolic> = ids
-        .par_iter()
-        .filter_map(|id| {
-            let node = project.manifest.nodes.get(id)?;
-            Some((id.clone(), fingerprint::fingerprint(project, node)))
-        })
-        .collect();
-    let dialect = project.facts.dialect;
-    let mut followed = items::follow(&project.manifest, graph, dialect, &symbolic);
+    let (symbolic, mut followed) = follow(project, graph);
     let mut store = Store {
         project,
         session,
@@ -734,11 +740,7 @@ fn sources(
             .iter()
             .filter(|row| row.relation == item.relation)
             .collect();
-        let has_files = source
-            .external
-            .as_ref()
-            .is_some_and(|external| external.get("location").is_some());
-        let seen = if has_files {
+        let seen = if stage::has_files(source) {
             match stage::list(store.project, source, cut, item.relation, &known) {
                 Ok((found, seen)) => {
                     files.insert(at, Arc::new(found));

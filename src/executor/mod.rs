@@ -17,7 +17,7 @@ pub mod locate;
 pub mod look;
 mod microbatch;
 pub mod node;
-pub mod preview;
+mod preview;
 pub mod publish;
 pub mod reads;
 pub mod recall;

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::compile::Shown;
 use super::engine::Engine;
 use super::event::{BatchFacts, Event, NodeFacts, NodeResult, NodeStatus};
 use super::look::{Ask, Look, look};
-use super::node::{run_node, run_shown};
-use super::preview::Previews;
+use super::node::run_shown;
+use super::preview::Preview;
 use super::publish::{self, Ended, Job};
 use super::session::{Session, SessionShared};
 use super::slots::Slots;
@@ -154,10 +155,6 @@ pub fn run(
             options.lock_timeout,
         )
     });
-    let previews = match options.work {
-        Work::Compile => Previews::new(project, graph, options.ask.as_of).map(Arc::new),
-        _ => None,
-    };
     let after = waits(plan, engine.as_ref());
     let mut loop_state = Loop {
         project,
@@ -172,7 +169,10 @@ pub fn run(
         ready: BinaryHeap::new(),
         arrived: Vec::new(),
         engine,
-        previews,
+        preview: match options.work {
+            Work::Compile => Preview::new(project, graph, options.ask.as_of).map(Arc::new),
+            _ => None,
+        },
         master: &master,
         ended: vec![false; nodes.len()],
         results: Vec::new(),
@@ -315,7 +315,8 @@ struct Loop<'a> {
     interrupted: bool,
     on_failure: OnFailure,
     engine: Option<Engine>,
-    previews: Option<Arc<Previews>>,
+    /// What partitioned models see where they are only compiled.
+    preview: Option<Arc<Preview>>,
     master: &'a Arc<Session>,
 }
 
@@ -343,8 +344,8 @@ impl Loop<'_> {
                 let name = format!("Thread-{} (worker)", worker + 1);
                 let total = nodes.len();
                 let desk_of_engine = self.engine.as_ref().map(|engine| Arc::clone(&engine.desk));
-                let previews = self.previews.clone();
                 let work = options.work;
+                let preview = self.preview.clone();
                 let body = move || {
                     for task in tasks {
                         let (step, index) = match task {
@@ -387,13 +388,12 @@ impl Loop<'_> {
                             {
                                 return publish::run_test(desk, &session, node, &fact);
                             }
-                            if let Some(previews) = &previews {
-                                let shown = previews.shown(project, node);
-                                let turn = (node, &shown);
-                                return run_shown(project, &session, turn, &fact, work, &thread);
-                            }
-                            let fact = Arc::clone(&fact);
-                            run_node(project, &session, node, fact, work, &thread)
+                            let seen = preview.as_ref().and_then(|view| view.view(project, node));
+                            let shown = match seen {
+                                Some(view) => Shown::of_partitions(project, node, view),
+                                None => Shown::of(project, node),
+                            };
+                            run_shown(project, &session, (node, &shown), &fact, work, &thread)
                         };
                         let result = catch_unwind(AssertUnwindSafe(turn)).unwrap_or_else(|_| {
                             // Nobody knows in what state the session was left.

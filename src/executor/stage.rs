@@ -9,6 +9,7 @@ use super::look::Seen;
 use super::session::Session;
 use crate::calendar::PartitionRange;
 use crate::diagnostic::Diagnostic;
+use crate::dialect::Dialect;
 use crate::landing::{self, Destination, FileEntry, FileSource, LoadFailure, Surroundings};
 use crate::ledger::{self, FileRow, RelationId};
 use crate::manifest::Source;
@@ -113,14 +114,24 @@ pub enum StagedFor {
     Test,
 }
 
-/// The table that holds the rows of a source's files, by the source's name (`landing.orders`).
-pub fn staging(project: &Project, source: &str, reader: StagedFor) -> Relation {
+/// Tells whether a source says where its files are.
+pub fn has_files(source: &Source) -> bool {
+    let external = source.external.as_ref();
+    external.is_some_and(|external| external.get("location").is_some())
+}
+
+/// The table that holds the rows of a source's files for the model that is built from them.
+pub fn staging(dialect: &Dialect, source: &Source) -> Relation {
+    let name = format!("{}.{}", source.source_name, source.name);
+    named(dialect, StagedFor::Model, &name)
+}
+
+fn named(dialect: &Dialect, reader: StagedFor, source: &str) -> Relation {
     let stem = match reader {
         StagedFor::Model => "__daygrain__",
         StagedFor::Test => "__daygrain__tested_",
     };
-    let name = format!("{stem}{}", source.replace('.', "_"));
-    landing::staging(project.facts.dialect, &name)
+    landing::staging(dialect, &format!("{stem}{}", source.replace('.', "_")))
 }
 
 /// Loads the files of some partitions; returns the table that holds their rows.
@@ -140,7 +151,7 @@ pub fn load(
         .filter(|(partition, _)| wanted.contains(**partition))
         .flat_map(|(_, files)| files.iter().cloned())
         .collect();
-    let staging = staging(project, &source.spec.name, reader);
+    let staging = named(project.facts.dialect, reader, &source.spec.name);
     let into = Destination {
         warehouse: &**session,
         dialect: project.facts.dialect,

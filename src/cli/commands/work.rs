@@ -270,10 +270,12 @@ pub fn ask(
         Some(one) => (Some(one), Some(one)),
         None => (args.range.start.as_ref(), args.range.end.as_ref()),
     };
-    bound(&mut ask, start, end)?;
-    if let (None, None, Some(asked)) = (start, end, flags.event_time) {
-        ask.start = Some(asked.start);
-        ask.end = Some(asked.end);
+    match (start, end, flags.event_time) {
+        (None, None, Some(asked)) => {
+            ask.start = Some(asked.start);
+            ask.end = Some(asked.end);
+        }
+        _ => bound(&mut ask, start, end)?,
     }
     ask.forced = flags.full_refresh == Some(true);
     ask.open = args.include_open;
