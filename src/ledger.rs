@@ -318,6 +318,15 @@ impl Ledger {
         )
     }
 
+    /// The query of the newest build of some relations that readers saw: relation, build.
+    pub fn read_newest(&self, relations: &[RelationId]) -> String {
+        format!(
+            "select relation, max(build) as build from {}\nwhere outcome not in ('refused', 'failed') and relation in ({})\ngroup by relation",
+            self.table("builds"),
+            numbers(relations)
+        )
+    }
+
     /// The query of attempts that were in vain; read by [`attempts`].
     pub fn read_attempts(&self, relations: &[RelationId]) -> String {
         format!(

@@ -12,6 +12,7 @@ mod merge;
 mod microbatch;
 mod opt_in;
 mod postgres;
+mod rules;
 mod run_loop;
 mod secrets;
 mod separable;
