@@ -28,7 +28,7 @@ use crate::ledger::{
 };
 use crate::manifest::partitioning::Partitioning;
 use crate::manifest::{Node, UniqueId};
-use crate::planner::board::{ALL, Board, Item, ItemKind, PastRead, Scope};
+use crate::planner::board::{ALL, Board, Item, ItemKind, PastRead, PastReads, Scope};
 use crate::planner::items::{self, Followed, Symbolic, is_passed_through};
 use crate::relation::Relation;
 use crate::table::{Datum, Table};
@@ -611,10 +611,7 @@ impl Store<'_> {
     }
 
     /// What partitions have read whose older code stays, by item; `None` where there are none.
-    fn past(
-        &self,
-        board: &Board,
-    ) -> Result<Option<Vec<HashMap<i32, Vec<PastRead>>>>, Box<Diagnostic>> {
+    fn past(&self, board: &Board) -> Result<Option<Vec<PastReads>>, Box<Diagnostic>> {
         let kept: Vec<(usize, i32, i64)> = (0..board.items.len())
             .flat_map(|at| {
                 let kept = board.kept(at).into_iter();

@@ -4,6 +4,7 @@
 //! materialize one node at a time ([`node`]) and send what came out back. What happens is told as
 //! [`event::Event`]s over one channel; nothing here writes to a terminal.
 
+pub mod adopt;
 mod cache;
 mod comment;
 pub mod compile;

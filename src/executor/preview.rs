@@ -28,6 +28,11 @@ impl Preview {
         })
     }
 
+    /// Of what was followed already.
+    pub fn of(followed: Followed, as_of: Timestamp) -> Preview {
+        Preview { followed, as_of }
+    }
+
     /// The newest due partition of a partitioned model and what it reads; `None` for any other node.
     pub fn view(&self, project: &Project, node: &Node) -> Option<BatchView> {
         let cut = node.upkeep.partitioning.as_ref()?;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::compile::Shown;
 use super::engine::Engine;
-use super::event::{BatchFacts, Event, NodeFacts, NodeResult, NodeStatus};
+use super::event::{BatchFacts, Event, NodeFacts, NodeResult, NodeStatus, PartFacts};
 use super::look::{Ask, Look, look};
 use super::node::run_shown;
 use super::preview::Preview;
@@ -196,6 +196,10 @@ pub fn run(
             .to_owned(),
         total: nodes.len(),
         threads: options.threads,
+        partitions: loop_state
+            .engine
+            .as_ref()
+            .map_or_else(Vec::new, Engine::to_build),
     });
     if loop_state.interrupted {
         shared.send(Event::Cancelling);
@@ -509,7 +513,10 @@ impl Loop<'_> {
         let any = !ended.is_empty();
         for (step, result) in ended {
             // What was fresh is not told line by line.
-            if result.status != NodeStatus::NoOp {
+            if result.status == NodeStatus::NoOp {
+                let node = result.node.unique_id.clone();
+                self.shared.send(Event::NodeFresh { node });
+            } else {
                 self.started += 1;
                 self.shared.send(Event::NodeFinished {
                     result: Arc::new(result.clone()),
@@ -686,14 +693,22 @@ fn run_job(
     facts: &Arc<NodeFacts>,
     events: &Sender<Event>,
 ) -> Ended {
-    let batch = Arc::new(BatchFacts {
+    let mut batch = BatchFacts {
         node: Arc::clone(facts),
         label: job.keys(),
         index: job.done + 1,
         total: job.done + job.left,
-    });
+        parts: Some(PartFacts {
+            unit: job
+                .cut
+                .as_ref()
+                .map(|cut| cut.calendar.granularity.as_str()),
+            count: job.parts.len(),
+            ..PartFacts::default()
+        }),
+    };
     let _ = events.send(Event::BatchStarted {
-        batch: Arc::clone(&batch),
+        batch: Arc::new(batch.clone()),
     });
     let build = AssertUnwindSafe(|| publish::build(desk, session, job));
     let ended = catch_unwind(build).unwrap_or_else(|_| {
@@ -712,8 +727,16 @@ fn run_job(
         if !ended.failed.is_empty() {
             result.status = NodeStatus::Error;
         }
+        if let Some(parts) = &mut batch.parts {
+            let failed = ended.failed.iter();
+            let refused = failed.filter(|(_, outcome, _)| *outcome == Outcome::Refused);
+            parts.refused = refused.count();
+            parts.failed = ended.failed.len() - parts.refused;
+            parts.built = ended.published.len();
+            parts.rows = ended.rows;
+        }
         let _ = events.send(Event::BatchFinished {
-            batch,
+            batch: Arc::new(batch),
             result: Arc::new(result),
         });
     }

@@ -152,7 +152,10 @@ pub fn story(
     let attempts = attempts.take(TOLD_BUILDS).cloned().collect();
     let mut because = Vec::new();
     if let Status::Waiting { wait, .. } = board.status(at, partition) {
-        because.push(leaf(format!("it waits for {}", wait_phrase(board, wait))));
+        because.push(leaf(format!(
+            "it waits for {}",
+            wait_phrase(board, (wait, wait))
+        )));
     }
     if let Status::Frozen { gone, .. } = board.status(at, partition) {
         let what = named(board, at, gone.0, &[gone.1].into());

@@ -319,9 +319,12 @@ pub struct Board {
     pub as_of: Timestamp,
     /// The newest partition of each that is closed at that clock.
     closed: Vec<i32>,
-    past: Vec<HashMap<i32, Vec<PastRead>>>,
+    past: Vec<PastReads>,
     lanes: Vec<Lane>,
 }
+
+/// What partitions of one item have read, whose older code stays.
+pub type PastReads = HashMap<i32, Vec<PastRead>>;
 
 /// What a partition of older code read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -361,7 +364,7 @@ impl Board {
 
     /// Judges anew, where older code stays, by what it read and not by what today's code would read;
     /// `past` has such partitions by item.
-    pub fn with_past(self, past: Vec<HashMap<i32, Vec<PastRead>>>) -> Board {
+    pub fn with_past(self, past: Vec<PastReads>) -> Board {
         let mut board = Board { past, ..self };
         board.judge_all();
         board

@@ -77,8 +77,10 @@ pub enum Cause {
     Unversioned(usize),
     /// Something that it reads is not what it was built from; nobody knows what.
     Unknown,
-    /// It reads something, or a range of it, that it was not built from.
-    ReadsOther(usize, Mapping),
+    /// It reads something that it was not built from.
+    ReadsNew(usize),
+    /// What it reads of something is not what it read then.
+    ReadsOther(usize),
     /// Partitions that it reads came or changed since it was built.
     Changed {
         /// What is read.
@@ -172,16 +174,24 @@ fn changed_inputs(board: &Board, recall: &Recall, at: usize, partition: i32) -> 
         });
         let (digest, count) = board.histories[read.item].digest(range);
         match known {
-            None if recorded.is_some() => {
-                found.push(Cause::ReadsOther(read.item, read.mapping));
+            None => {
+                let relation = board.items[read.item].relation;
+                let mut inputs = recorded.into_iter().flatten();
+                found.extend(recorded.is_some().then(|| {
+                    match inputs.any(|input| input.upstream == relation) {
+                        true => Cause::ReadsOther(read.item),
+                        false => Cause::ReadsNew(read.item),
+                    }
+                }));
             }
-            None => {}
             Some(input)
                 if input.digest == digest as i64 && u64::try_from(input.parts) == Ok(count) => {}
             Some(input) => {
                 let newer = newer_than(board, read.item, range, input.newest);
                 if newer.is_empty() {
-                    found.push(Cause::ReadsOther(read.item, read.mapping));
+                    // What was lost counts as not there until it is built again.
+                    let pending = pending_of(board, at, partition, read);
+                    found.push(pending.unwrap_or(Cause::ReadsOther(read.item)));
                 }
                 let (new, changed): (BTreeSet<i32>, BTreeSet<i32>) =
                     newer.into_iter().partition(|part| {
@@ -223,30 +233,28 @@ fn newer_than(board: &Board, item: usize, range: PartitionRange, newest: i64) ->
         .collect()
 }
 
-/// The partitions that a partition reads and that the same run builds.
+/// What a partition reads that the same run builds.
 fn pending_inputs(board: &Board, at: usize, partition: i32) -> Vec<Cause> {
-    let mut found = Vec::new();
-    for read in tracked(board, at) {
-        let Some(allowed) = board.scopes[read.item].allowed else {
-            continue;
-        };
-        let range = board.read_range(at, partition, read);
-        let inside = range
-            .intersect(board.range(read.item))
-            .intersect(allowed)
-            .iter();
-        let parts: BTreeSet<i32> = inside
-            .filter(|part| matches!(board.status(read.item, *part), Status::Stale { .. }))
-            .collect();
-        if !parts.is_empty() {
-            found.push(Cause::Upstream {
-                item: read.item,
-                mapping: read.mapping,
-                parts,
-            });
-        }
-    }
-    found
+    tracked(board, at)
+        .filter_map(|read| pending_of(board, at, partition, read))
+        .collect()
+}
+
+fn pending_of(board: &Board, at: usize, partition: i32, read: ItemRead) -> Option<Cause> {
+    let allowed = board.scopes[read.item].allowed?;
+    let range = board.read_range(at, partition, read);
+    let inside = range
+        .intersect(board.range(read.item))
+        .intersect(allowed)
+        .iter();
+    let parts: BTreeSet<i32> = inside
+        .filter(|part| matches!(board.status(read.item, *part), Status::Stale { .. }))
+        .collect();
+    (!parts.is_empty()).then_some(Cause::Upstream {
+        item: read.item,
+        mapping: read.mapping,
+        parts,
+    })
 }
 
 /// Partitions that follow each other, with causes of the same kinds.
@@ -258,8 +266,8 @@ pub struct Group {
     pub causes: Vec<Cause>,
     /// Whether they will be built for sure; `false` as well for what is not built at all.
     pub certain: bool,
-    /// For what they wait, where they do.
-    pub wait: Option<Wait>,
+    /// For what the first and the last of them wait, where they do.
+    pub wait: Option<(Wait, Wait)>,
     /// What is gone of what they were built from, where they are frozen.
     pub gone: Option<(usize, i32)>,
 }
@@ -283,16 +291,19 @@ pub fn groups(
         };
         let these: Vec<Cause> = causes.iter().map(Cause::kind).collect();
         let last = groups.last_mut().filter(|last| {
-            let target = |wait: &Option<Wait>| wait.as_ref().map(|wait| wait_target(wait).0);
+            let item_of = |wait: &Wait| wait_target(wait).0;
             last.range.last + 1 == part
                 && last.certain == certain
-                && target(&last.wait) == target(&wait)
+                && last.wait.as_ref().map(|(first, _)| item_of(first)) == wait.as_ref().map(item_of)
                 && last.gone.map(|(item, _)| item) == gone.map(|(item, _)| item)
                 && kinds == these
         });
         match last {
             Some(last) => {
                 last.range.last = part;
+                if let (Some((_, last)), Some(wait)) = (&mut last.wait, wait) {
+                    *last = wait;
+                }
                 for (known, more) in last.causes.iter_mut().zip(&causes) {
                     known.add(more);
                 }
@@ -303,7 +314,7 @@ pub fn groups(
                     range: PartitionRange::one(part),
                     causes,
                     certain,
-                    wait,
+                    wait: wait.map(|wait| (wait.clone(), wait)),
                     gone,
                 });
             }
@@ -386,7 +397,10 @@ pub fn phrase(board: &Board, recall: &Recall, at: usize, cause: &Cause) -> Strin
             ),
         },
         Cause::Unknown => "what it reads is not what it was built from".to_owned(),
-        Cause::ReadsOther(item, _) => {
+        Cause::ReadsNew(item) => {
+            format!("it reads {}, which it was not built from", name(item))
+        }
+        Cause::ReadsOther(item) => {
             format!("what it reads of {} is not what it read then", name(item))
         }
         Cause::Changed {
@@ -466,40 +480,55 @@ fn files(recall: &Recall, item: usize, parts: &BTreeSet<i32>) -> String {
     }
 }
 
-/// For what a partition waits, back to what is missing at last:
+/// For what partitions wait, back to what is missing at last:
 /// `orders 2026-11-15, that for landing.orders 2026-11-15, which is missing`.
-pub fn wait_phrase(board: &Board, wait: &Wait) -> String {
+///
+/// It is given for what the first and for what the last of them waits.
+pub fn wait_phrase(board: &Board, (first, last): (&Wait, &Wait)) -> String {
     let mut text = String::new();
-    let mut wait = wait.clone();
+    let (mut first, mut last) = (first.clone(), last.clone());
     for _ in 0..board.items.len() {
-        let (item, part) = wait_target(&wait);
-        let one = BTreeSet::from([part]);
-        text.push_str(&named(board, usize::MAX, item, &one));
-        if matches!(wait, Wait::Failed(..)) {
-            text.push_str(", which failed");
-            return text;
+        let ((item, part), (other, end)) = (wait_target(&first), wait_target(&last));
+        let several = other == item && end > part;
+        let parts = match several {
+            true => PartitionRange::new(part, end),
+            false => PartitionRange::one(part),
+        };
+        text.push_str(&board.items[item].name);
+        if board.items[item].cut.is_some() {
+            text.push(' ');
+            text.push_str(&span(board, item, parts));
         }
-        match board.status(item, part) {
-            Status::Waiting { wait: next, .. } if wait_target(next) != (item, part) => {
-                text.push_str(", that for ");
-                wait = next.clone();
+        let next = |wait: &Wait| match board.status(wait_target(wait).0, wait_target(wait).1) {
+            Status::Waiting { wait: next, .. } if wait_target(next) != wait_target(wait) => {
+                Some(next.clone())
             }
-            Status::Waiting { .. } => {
-                text.push_str(match board.scopes[item].allowed {
-                    Some(_) => ", which is not among the partitions that are built",
-                    None => ", which is not there and not selected",
-                });
-                return text;
-            }
-            Status::Missing => {
-                text.push_str(", which is missing");
-                return text;
-            }
-            _ => {
-                text.push_str(", which is not there");
-                return text;
-            }
-        }
+            _ => None,
+        };
+        let word = |one: &'static str, more: &'static str| if several { more } else { one };
+        let end = match board.status(item, part) {
+            _ if matches!(first, Wait::Failed(..)) => ", which failed",
+            Status::Waiting { .. } => match (next(&first), board.scopes[item].allowed) {
+                (Some(following), _) => {
+                    text.push_str(", that for ");
+                    last = next(&last).unwrap_or_else(|| following.clone());
+                    first = following;
+                    continue;
+                }
+                (None, Some(_)) => word(
+                    ", which is not among the partitions that are built",
+                    ", which are not among the partitions that are built",
+                ),
+                (None, None) => word(
+                    ", which is not there and not selected",
+                    ", which are not there and not selected",
+                ),
+            },
+            Status::Missing => word(", which is missing", ", which are missing"),
+            _ => word(", which is not there", ", which are not there"),
+        };
+        text.push_str(end);
+        return text;
     }
     text
 }

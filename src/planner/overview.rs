@@ -184,8 +184,8 @@ pub fn overview(board: &Board, recall: &Recall, at: usize) -> Overview {
         let parts: Vec<i32> = cells[from..to].iter().map(|cell| cell.partition).collect();
         for group in groups(board, recall, at, parts) {
             let mut words: Vec<String> = Vec::new();
-            if let Some(wait) = &group.wait {
-                words.push(format!("waits for {}", wait_phrase(board, wait)));
+            if let Some((first, last)) = &group.wait {
+                words.push(format!("waits for {}", wait_phrase(board, (first, last))));
             } else {
                 let causes = group.causes.iter();
                 words

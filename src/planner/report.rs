@@ -207,8 +207,8 @@ fn add_item(report: &mut PlanReport, board: &Board, recall: &Recall, at: usize) 
     };
     for group in held(|status| matches!(status, Status::Waiting { .. })) {
         is_fresh = false;
-        if let Some(wait) = &group.wait {
-            let words = causes::wait_phrase(board, wait);
+        if let Some((first, last)) = &group.wait {
+            let words = causes::wait_phrase(board, (first, last));
             report.waiting.push(tell(group.range, words));
         }
     }
@@ -269,3 +269,6 @@ fn statements(parts: &[i32], most: usize) -> usize {
     }
     count
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,7 @@ pub fn partitions(invocation: &Invocation, args: PartitionsArgs) -> CommandResul
             true => Outcome::Success,
             false => Outcome::Failed,
         };
-        let text = format!("{} {at}", verified.disagreeing.len());
+        let text = super::adopt::told_check(board, at, &verified);
         let event = match args.json {
             true => Event::Note(text),
             false => Event::Output(event::Output::Text(text)),

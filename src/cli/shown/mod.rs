@@ -24,13 +24,13 @@ pub(super) fn styled(style: Style, text: impl std::fmt::Display) -> String {
 }
 
 /// `1 day`, `12 days`, `1,204 days`.
-pub(super) fn count(number: usize, word: &str) -> String {
+pub fn count(number: usize, word: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {word}{plural}", thousands(number as i64))
 }
 
 /// `1 row`, `1,204 rows`.
-pub(super) fn rows(number: i64) -> String {
+pub fn rows(number: i64) -> String {
     match number {
         1 => "1 row".to_owned(),
         number => format!("{} rows", thousands(number)),

@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::calendar::PartitionRange;
 use crate::diagnostic::Diagnostic;
+use crate::executor::Project;
 use crate::executor::session::Session;
 use crate::jinja::Value;
 use crate::jinja::context::relation_value;
 use crate::jinja::language::{Scope, list};
 use crate::ledger;
+use crate::manifest::Node;
 use crate::manifest::partitioning::{ContentHash, Partitioning};
+use crate::planner::board::ALL;
+use crate::relation::Relation;
 use crate::table::{Datum, Table};
 
-use super::{Desk, Job, fetch, run, text};
+use super::{Desk, Job, fetch, run};
 
 /// The rows of each partition, and a text that differs where their content does; empty where nothing
 /// was hashed.
@@ -27,14 +32,50 @@ pub(super) fn content(
     cut: &Partitioning,
     described: &Table,
 ) -> Result<Content, Box<Diagnostic>> {
-    let range = job.range();
-    let dialect = desk.project.facts.dialect;
-    if job.hashed {
+    let stored = Stored {
+        relation: &job.node.relation,
+        cut,
+        range: job.range(),
+        hashed: job.hashed,
+    };
+    let project = &desk.project;
+    stored_partitions(project, session, scope, &desk.hash, &stored, described)
+}
+
+/// Partitions in a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// The table.
+    pub relation: &'a Relation,
+    /// How it is cut.
+    pub cut: &'a Partitioning,
+    /// Which partitions.
+    pub range: PartitionRange,
+    /// Whether they are hashed, or counted alone.
+    pub hashed: bool,
+}
+
+/// Rows and content of partitions as a table holds them now; `described` gives the columns in the
+/// order in which they are hashed, and `hash` the name of the hash.
+///
+/// # Errors
+/// What the database says.
+pub fn stored_partitions(
+    project: &Project,
+    session: &Session,
+    scope: &Scope,
+    hash: &str,
+    stored: &Stored<'_>,
+    described: &Table,
+) -> Result<Content, Box<Diagnostic>> {
+    let dialect = project.facts.dialect;
+    let (cut, range) = (stored.cut, stored.range);
+    if stored.hashed {
         for setting in dialect.hash_settings {
             run(session, setting)?;
         }
     }
-    let columns = hashed_columns(dialect, described, &cut.content_hash, job.hashed);
+    let columns = hashed_columns(dialect, described, &cut.content_hash, stored.hashed);
     let bucket = cut.bucket(&cut.field);
     let bounds = match bucket {
         Some(_) => Vec::new(),
@@ -50,22 +91,61 @@ pub(super) fn content(
             .collect(),
     };
     let predicate = cut.predicate(&cut.field, range);
-    let sql = text(
-        desk,
-        scope,
-        "partition_content",
-        &[
-            relation_value(dialect, &job.node.relation),
-            list(columns.into_iter().map(Value::from).collect()),
-            bucket.map_or_else(|| Value::from(()), Value::from),
-            list(bounds),
-            Value::from(cut.field.as_str()),
-            Value::from(predicate),
-        ],
-    )?;
-    let table = fetch(session, &sql)?;
-    let signature = signature(described);
-    Ok(read_content(&table, cut, &signature, &desk.hash))
+    let arguments = [
+        relation_value(dialect, stored.relation),
+        list(columns.into_iter().map(Value::from).collect()),
+        bucket.map_or_else(|| Value::from(()), Value::from),
+        list(bounds),
+        Value::from(cut.field.as_str()),
+        Value::from(predicate),
+    ];
+    let sql = project
+        .engine
+        .call("partition_content", &arguments, &[], scope)?;
+    let sql = sql.as_str().map(str::trim).unwrap_or_default();
+    let table = fetch(session, sql)?;
+    Ok(read_content(&table, cut, &signature(described), hash))
+}
+
+/// Rows and content of a table that has one partition.
+///
+/// # Errors
+/// What the database says.
+pub fn stored_whole(
+    project: &Project,
+    session: &Session,
+    scope: &Scope,
+    hash: &str,
+    node: &Node,
+) -> Result<Content, Box<Diagnostic>> {
+    let dialect = project.facts.dialect;
+    for setting in dialect.hash_settings {
+        run(session, setting)?;
+    }
+    let name = node.relation.render(dialect);
+    let described = fetch(session, &format!("select * from {name} where 1 = 0"))?;
+    let columns = hashed_columns(dialect, &described, &node.upkeep.content_hash, true);
+    let arguments = [
+        relation_value(dialect, &node.relation),
+        list(columns.into_iter().map(Value::from).collect()),
+    ];
+    let sql = project
+        .engine
+        .call("relation_content", &arguments, &[], scope)?;
+    let sql = sql.as_str().map(str::trim).unwrap_or_default();
+    let table = fetch(session, sql)?;
+    let Some(row) = table.rows.first() else {
+        return Ok(Content::new());
+    };
+    let count = ledger::number(row, 0);
+    let sum = row.get(1).map(Datum::to_text).unwrap_or_default();
+    let text = format!("{hash} {sum} {count} {}", signature(&described));
+    Ok(Content::from([(ALL, (count, text))]))
+}
+
+/// The content of a partition without rows, where rows are hashed.
+pub fn nothing_stored(hash: &str) -> String {
+    format!("{hash} nothing")
 }
 
 /// Reads what `partition_content` returned; the content's text names all that it depends on.

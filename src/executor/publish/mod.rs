@@ -14,7 +14,9 @@ mod record;
 mod whole;
 
 pub use audit::run_test;
-pub use content::{Content, partition_of, read_content};
+pub use content::{
+    Content, Stored, nothing_stored, partition_of, read_content, stored_partitions, stored_whole,
+};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

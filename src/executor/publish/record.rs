@@ -11,6 +11,7 @@ use crate::jinja::language::list;
 use crate::ledger::{self, Build, Input, MOST_RECORDS, Outcome, Record, RecordState};
 
 use super::content::Content;
+use super::content::nothing_stored;
 use super::{Desk, Job, Trouble, fetch, run, text};
 
 /// Writes the ledger's rows and the fence, and commits.
@@ -27,7 +28,7 @@ pub(super) fn record(
     for (part, row) in job.parts.iter().zip(&numbers.rows) {
         let number = ledger::number(row, 0);
         let partition = part.part.partition;
-        let nothing = (0, format!("{} nothing", desk.hash));
+        let nothing = (0, nothing_stored(&desk.hash));
         let (rows, text) = content.get(&partition).unwrap_or(&nothing);
         let hashed = job.hashed && !text.is_empty();
         let content = match hashed {
@@ -71,11 +72,14 @@ pub(super) fn record(
     }
     let started = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
     let started = started.datetime().to_string().replace('T', " ");
-    let (name, shape) = &job.names;
-    run(
-        session,
-        &desk.ledger.add_relation(job.relation, name, shape),
-    )?;
+    if !job.compared {
+        // The first of the run: what follows finds it there.
+        let (name, shape) = &job.names;
+        run(
+            session,
+            &desk.ledger.add_relation(job.relation, name, shape),
+        )?;
+    }
     for chunk in builds.chunks(MOST_RECORDS) {
         run(
             session,

@@ -13,21 +13,17 @@ use crate::executor::node::run_shown;
 use crate::executor::reads::{BatchView, Built};
 use crate::executor::schemas;
 use crate::executor::session::Session;
-use crate::jinja::context::{self, relation_value};
-use crate::jinja::language::list;
-use crate::jinja::{Value, Warehouse};
-use crate::ledger;
+use crate::jinja::{Warehouse, context};
 use crate::manifest::partitioning::ContentHash;
 use crate::manifest::{Node, ResourceType};
 use crate::planner::Work;
 use crate::planner::board::ALL;
-use crate::table::Datum;
 
 use super::audit::{empty, judge, refuse};
-use super::content::{Content, hashed_columns, signature};
+use super::content::{Content, stored_whole};
 use super::partitions::{Own, narrowing};
 use super::record::record;
-use super::{Attempted, Desk, Job, Published, Trouble, fetch, none_judged, run, text};
+use super::{Attempted, Desk, Job, Published, Trouble, none_judged};
 
 /// Builds what has one partition by its materialization, inside the transaction that records it.
 pub(super) fn publish_whole(
@@ -128,7 +124,6 @@ pub(super) fn whole_content(
     job: &Job,
     result: &NodeResult,
 ) -> Result<Content, Box<Diagnostic>> {
-    let dialect = desk.project.facts.dialect;
     let passes_through = crate::planner::items::is_passed_through(&job.node);
     let written = result.rows_affected.unwrap_or(0);
     let rows = i64::try_from(written).unwrap_or(i64::MAX);
@@ -142,28 +137,6 @@ pub(super) fn whole_content(
     if grows && written > 0 {
         return Ok(BTreeMap::from([(ALL, (rows, String::new()))]));
     }
-    for setting in dialect.hash_settings {
-        run(session, setting)?;
-    }
-    let name = job.node.relation.render(dialect);
-    let described = fetch(session, &format!("select * from {name} where 1 = 0"))?;
-    let columns = hashed_columns(dialect, &described, &job.node.upkeep.content_hash, true);
     let scope = schemas::plain_scope(&desk.project, session, Vec::new());
-    let sql = text(
-        desk,
-        &scope,
-        "relation_content",
-        &[
-            relation_value(dialect, &job.node.relation),
-            list(columns.into_iter().map(Value::from).collect()),
-        ],
-    )?;
-    let table = fetch(session, &sql)?;
-    let Some(row) = table.rows.first() else {
-        return Ok(BTreeMap::new());
-    };
-    let count = ledger::number(row, 0);
-    let sum = row.get(1).map(Datum::to_text).unwrap_or_default();
-    let text = format!("{} {sum} {count} {}", desk.hash, signature(&described));
-    Ok(BTreeMap::from([(ALL, (count, text))]))
+    stored_whole(&desk.project, session, &scope, &desk.hash, &job.node)
 }
