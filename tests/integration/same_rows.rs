@@ -138,7 +138,7 @@ fn draw(dice: &mut Dice) -> World {
         let kind = dice.below(100);
         let (config, grain, mut body) = match (kind, grains[p].1) {
             // A view or an ephemeral model in the middle.
-            (0..20, Grain::Day) if at > 0 => {
+            (0..20, Grain::Day) if p >= 2 && q >= 2 => {
                 let config = ["materialized='view'", "materialized='ephemeral'"][dice.below(2)];
                 let body = BODIES[dice.below(18)];
                 (config.to_owned(), Grain::Day, body.to_owned())
@@ -183,8 +183,16 @@ fn draw(dice: &mut Dice) -> World {
             Grain::Day => q,
             _ => 0,
         };
-        body = body.replace('Q', &plain(q)).replace('P', &plain(p));
         let stored = !config.contains("view") && !config.contains("ephemeral");
+        // What stores nothing may mix days, and says nothing of them.
+        let daily = |of: usize| match stored && grain == Grain::Day && !grains[of].2 {
+            true => format!(
+                "(select * from {} where {{{{ partition.filter('partition_date') }}}})",
+                plain(of)
+            ),
+            false => plain(of),
+        };
+        body = body.replace('Q', &daily(q)).replace('P', &daily(p));
         grains.push((format!("{{{{ ref('{name}'MAPPING) }}}}"), grain, stored));
         models.push(Model {
             name,
