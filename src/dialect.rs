@@ -78,7 +78,8 @@ pub struct Dialect {
     /// Whether a change of rows always shows in their number alone: what the catalogue tells of a
     /// relation is then no more than that, and no marker is kept.
     pub counts_rows: bool,
-    /// What is said at the start of a transaction that publishes partitions.
+    /// What is said at the start of a transaction that publishes partitions; `{idle}` is the number of
+    /// seconds after which one in which nothing happens counts as left behind.
     pub publish_settings: &'static [&'static str],
     /// What is said before rows are hashed, so that every session hashes alike.
     pub hash_settings: &'static [&'static str],
@@ -175,6 +176,7 @@ pub static POSTGRES: Dialect = Dialect {
     publish_settings: &[
         "set transaction isolation level repeatable read",
         "set local lock_timeout = '60s'",
+        "set local idle_in_transaction_session_timeout = '{idle}s'",
     ],
     hash_settings: &[
         "set local timezone = 'UTC'",

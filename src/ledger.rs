@@ -15,7 +15,7 @@ use crate::relation::Relation;
 use crate::table::{Datum, Table};
 
 /// The version of the ledger's own tables.
-pub const LAYOUT: i64 = 1;
+pub const LAYOUT: i64 = 2;
 
 /// How many builds or inputs one statement records at the most.
 pub const MOST_RECORDS: usize = 10_000;
@@ -273,6 +273,10 @@ impl Ledger {
             table(
                 "leases",
                 "relation bigint not null primary key, fence bigint not null, beat bigint not null, holder varchar, expires timestamp",
+            ),
+            table(
+                "runs",
+                "run varchar not null primary key, expires timestamp not null",
             ),
             format!(
                 "insert into {0} (layout) select {LAYOUT} where not exists (select 1 from {0})",
@@ -598,7 +602,8 @@ impl Ledger {
     }
 
     /// The statement that takes a lease that is free, run out, or the holder's own; it returns the
-    /// fencing number, and no row where somebody else holds it.
+    /// fencing number, and no row where somebody else holds it. It has not run out while its holder
+    /// gives signs of life.
     pub fn take_lease(&self, relation: RelationId, holder: &str, seconds: u32) -> String {
         let (table, holder, now) = (
             self.table("leases"),
@@ -609,9 +614,31 @@ impl Ledger {
         format!(
             "insert into {table} as held (relation, fence, beat, holder, expires) values ({}, 1, 0, {holder}, {until})\n\
              on conflict (relation) do update set fence = held.fence + 1, holder = excluded.holder, expires = excluded.expires\n\
-             where held.holder is null or held.holder = excluded.holder or held.expires < {now}\n\
+             where held.holder is null or held.holder = excluded.holder\n    or held.expires < {now} and not exists (select 1 from {runs} as alive where alive.run = held.holder and alive.expires >= {now})\n\
              returning fence",
-            relation.0
+            relation.0,
+            runs = self.table("runs")
+        )
+    }
+
+    /// The statement by which a run says that it is alive, for so many seconds.
+    pub fn sign_of_life(&self, run: &str, seconds: u32) -> String {
+        format!(
+            "insert into {} (run, expires) values ({}, {} + interval '{seconds} seconds')\n\
+             on conflict (run) do update set expires = excluded.expires",
+            self.table("runs"),
+            self.text(run),
+            self.dialect.utc_now
+        )
+    }
+
+    /// The statement by which a run says that it has ended; those that died long ago go with it.
+    pub fn end_of_life(&self, run: &str) -> String {
+        format!(
+            "delete from {} where run = {} or expires < {} - interval '1 day'",
+            self.table("runs"),
+            self.text(run),
+            self.dialect.utc_now
         )
     }
 
@@ -875,6 +902,8 @@ mod tests {
         // The lock of the embedded database's file is the lease there.
         if !ledger.dialect.profile.embedded {
             all.push(ledger.take_lease(RelationId(1), "run-1", 120));
+            all.push(ledger.sign_of_life("run-1", 30));
+            all.push(ledger.end_of_life("run-1"));
         }
         all.extend(ledger.add_inputs(&[input]));
         all.extend(ledger.add_files(&[(7, file)]));

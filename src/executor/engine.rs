@@ -13,11 +13,11 @@ use super::look::Sight;
 use super::publish::{Desk, DueFiles, Ended, Job, JobRead, Part};
 use super::run::empty_result;
 use super::session::Session;
-use super::{expire, fingerprint};
+use super::{expire, fingerprint, heartbeat};
 use crate::calendar::PartitionRange;
 use crate::graph::{Graph, Walk};
 use crate::jinja::Warehouse;
-use crate::jinja::port::{Fetch, Transaction};
+use crate::jinja::port::{CacheChange, Fetch, Transaction};
 use crate::ledger::{self, Input, Outcome, RecordState, TestRow};
 use crate::manifest::{Node, ResourceType, UniqueId};
 use crate::microbatch::{Batch as Bounds, BatchResults};
@@ -82,6 +82,7 @@ impl Engine {
             hash: sight.hash.clone(),
             shared: !project.facts.dialect.profile.embedded,
             lock_timeout,
+            lease_seconds: heartbeat::lease_seconds(project),
             files: due_files(&sight),
         });
         let board = &sight.board;
@@ -162,6 +163,12 @@ impl Engine {
                 self.audit_of.insert(at, item);
             }
         }
+    }
+
+    /// Tells whether something is to be built that others might build at the same time.
+    pub fn takes_leases(&self) -> bool {
+        let mut items = self.step_of.keys();
+        self.desk.shared && items.any(|item| self.sight.board.has_work(*item))
     }
 
     /// Tells whether a step need not wait for another: partitions decide about that.
@@ -306,6 +313,10 @@ impl Engine {
         self.running.remove(&item);
         if self.eligible.contains(&item) {
             self.dirty.insert(item);
+        }
+        if ended.moved {
+            // Another run may have done it.
+            self.reshape.remove(&item);
         }
         if ended.reshape {
             self.reshape.insert(item);
@@ -694,7 +705,11 @@ impl Engine {
     }
 
     /// Reads again what other runs have published meanwhile.
-    pub fn refresh(&mut self, session: &Session) -> Result<(), Box<crate::diagnostic::Diagnostic>> {
+    pub fn refresh(
+        &mut self,
+        project: &Project,
+        session: &Session,
+    ) -> Result<(), Box<crate::diagnostic::Diagnostic>> {
         let board = &mut self.sight.board;
         let relations: Vec<_> = board.items.iter().map(|item| item.relation).collect();
         let sql = self.desk.ledger.read_records(&relations);
@@ -708,12 +723,20 @@ impl Engine {
             let Some(&at) = places.get(&relation) else {
                 continue;
             };
+            let mut is_new = false;
             for (partition, record) in records {
                 self.newest_build = self.newest_build.max(record.build);
                 let known = board.histories[at].record(partition);
                 if known.is_none_or(|known| known.build < record.build) {
                     board.histories[at].set(partition, record);
+                    is_new |= !record.is_lost();
                 }
+            }
+            let node = project.manifest.nodes.get(&board.items[at].id);
+            let node = node.filter(|node| is_new && !is_passed_through(node));
+            if let Some(node) = node.filter(|node| existing(session, &node.relation).is_none()) {
+                let made = node.relation.of_kind(RelationKind::Table);
+                session.note(CacheChange::Added(made));
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod event;
 mod expire;
 pub mod fingerprint;
+pub mod heartbeat;
 pub mod hooks;
 pub mod locate;
 pub mod look;

@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 use super::compile::Shown;
 use super::engine::Engine;
 use super::event::{BatchFacts, Event, NodeFacts, NodeResult, NodeStatus, PartFacts};
-use super::look::{Ask, Look, look};
+use super::look::{Ask, Look, is_followed, look};
 use super::node::run_shown;
 use super::preview::Preview;
 use super::publish::{self, Ended, Job};
 use super::session::{Session, SessionShared};
 use super::slots::Slots;
-use super::{Project, hooks, microbatch, schemas};
+use super::{Project, heartbeat, hooks, microbatch, schemas};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Graph;
 use crate::ledger::Outcome;
@@ -115,8 +115,7 @@ pub fn run(
     let builds = !matches!(options.work, Work::Compile);
     let prepared = if builds && !nodes.is_empty() {
         let steps = plan.steps.iter().map(|step| &step.node);
-        master
-            .connect()
+        connect(&master, project, options.lock_timeout)
             .and_then(|()| schemas::prepare(project, &master, steps))
     } else {
         Ok(())
@@ -242,6 +241,27 @@ pub fn run(
         cancelled: loop_state.interrupted,
     });
     Ok(results)
+}
+
+/// Connects; where another process holds the database's file, a run of the engine waits for it.
+fn connect(
+    master: &Session,
+    project: &Project,
+    lock_timeout: Duration,
+) -> Result<(), Box<Diagnostic>> {
+    let until = Instant::now() + lock_timeout;
+    loop {
+        match master.connect() {
+            Err(failure)
+                if failure.code == Code::DatabaseLocked
+                    && is_followed(project)
+                    && Instant::now() < until =>
+            {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            ended => return ended,
+        }
+    }
 }
 
 fn new_session(shared: &Arc<SessionShared>, thread: &str) -> Result<Arc<Session>, Box<Diagnostic>> {
@@ -431,7 +451,18 @@ impl Loop<'_> {
                     })?;
             }
             drop(outbox);
+            let (alive, stop) = channel::<()>();
+            let held = self.engine.as_ref().filter(|engine| engine.takes_leases());
+            if let Some(engine) = held {
+                let desk = Arc::clone(&engine.desk);
+                let session = new_session(self.shared, "Heartbeat")?;
+                threads.spawn(move || {
+                    let (ledger, facts) = (&desk.ledger, &desk.facts);
+                    heartbeat::beat(&session, ledger, facts, desk.lease_seconds, &stop);
+                });
+            }
             self.serve(&desks, inbox);
+            drop(alive);
             Ok(())
         })
     }
@@ -542,7 +573,7 @@ impl Loop<'_> {
                 let failed = !ended.failed.is_empty();
                 if let Some(engine) = &mut self.engine {
                     engine.ended(step, *ended);
-                    if moved && let Err(failure) = engine.refresh(self.master) {
+                    if moved && let Err(failure) = engine.refresh(self.project, self.master) {
                         self.shared.send(Event::Diagnostic(Arc::new(*failure)));
                         engine.give_up(step);
                     }

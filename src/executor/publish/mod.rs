@@ -27,11 +27,12 @@ use super::engine::existing;
 use super::event::{NodeFacts, NodeResult};
 use super::run::empty_result;
 use super::session::Session;
-use super::{locate, stage};
+use super::{locate, schemas, stage};
 use crate::calendar::{Mapping, PartitionRange};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::jinja::context::{self, relation_value};
 use crate::jinja::language::Scope;
-use crate::jinja::port::{Fetch, QueryOutcome, Transaction};
+use crate::jinja::port::{CacheChange, Fetch, QueryOutcome, Transaction};
 use crate::jinja::{Value, Warehouse};
 use crate::ledger::{self, Input, Ledger, Outcome, Record, RelationId, RunFacts};
 use crate::manifest::partitioning::Partitioning;
@@ -57,6 +58,8 @@ pub struct Desk {
     pub shared: bool,
     /// How long a lease of somebody else is waited for.
     pub lock_timeout: Duration,
+    /// How long a lease lasts after the last sign of life.
+    pub lease_seconds: u32,
     /// The sources that have files, for the tests that read them.
     pub files: BTreeMap<UniqueId, DueFiles>,
 }
@@ -326,10 +329,15 @@ fn attempt(
     result: &mut NodeResult,
 ) -> Result<(), Trouble> {
     let fence = lease(desk, session, job)?;
-    let published = match &job.cut {
-        Some(cut) if job.reshape => publish_reshaped(desk, session, job, cut, fence, result),
-        Some(cut) => publish_partitions(desk, session, job, cut, fence, result),
-        None => publish_whole(desk, session, job, fence, result),
+    let alone = match fence {
+        Some(_) => moved(desk, session, job).and_then(|()| made(desk, session, job)),
+        None => Ok(()),
+    };
+    let published = match (&job.cut, alone) {
+        (_, Err(trouble)) => Err(none_judged(trouble)),
+        (Some(cut), _) if job.reshape => publish_reshaped(desk, session, job, cut, fence, result),
+        (Some(cut), _) => publish_partitions(desk, session, job, cut, fence, result),
+        (None, _) => publish_whole(desk, session, job, fence, result),
     };
     if let Some(fence) = fence {
         session.release();
@@ -369,24 +377,20 @@ fn lease(desk: &Desk, session: &Session, job: &Job) -> Result<Option<i64>, Troub
     if !desk.shared {
         return Ok(None);
     }
-    let seconds = 120;
     let until = Instant::now() + desk.lock_timeout;
     loop {
         let sql = desk
             .ledger
-            .take_lease(job.relation, &desk.facts.run, seconds);
+            .take_lease(job.relation, &desk.facts.run, desk.lease_seconds);
         let taken = session.query(&sql, Transaction::AsIs, Fetch::Rows)?;
         if let Some(row) = taken.table.rows.first() {
             return Ok(Some(ledger::number(row, 0)));
         }
         if Instant::now() >= until {
-            let sql = desk.ledger.read_lease(job.relation);
-            let held = session.query(&sql, Transaction::AsIs, Fetch::Rows)?;
-            let holder = held.table.rows.first().and_then(|row| row.first());
-            let holder = holder.map(Datum::to_text).unwrap_or_default();
             let message = format!(
-                "`{}` is being built by the run {holder}, which holds its lease",
-                job.node.name
+                "`{}` is being built by the run {}, which holds its lease",
+                job.node.name,
+                holder(desk, session, job)
             );
             let error = Diagnostic::error(Code::DatabaseLocked, message)
                 .help("wait for it, or give --lock-timeout more time");
@@ -394,6 +398,14 @@ fn lease(desk: &Desk, session: &Session, job: &Job) -> Result<Option<i64>, Troub
         }
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// The run that holds the lease of what a job builds.
+fn holder(desk: &Desk, session: &Session, job: &Job) -> String {
+    let held = fetch(session, &desk.ledger.read_lease(job.relation));
+    let held = held.ok().and_then(|table| table.rows.into_iter().next());
+    let name = held.as_ref().and_then(|row| row.first());
+    name.map(Datum::to_text).unwrap_or_default()
 }
 
 /// Runs a macro that gives one statement.
@@ -413,10 +425,17 @@ fn fetch(session: &Session, sql: &str) -> Result<Table, Box<Diagnostic>> {
 
 fn begin(desk: &Desk, session: &Session, job: &Job) -> Result<(), Trouble> {
     session.begin()?;
+    // Files may be read between two statements; whoever is quiet for much longer is no more.
+    let idle = (4 * desk.lease_seconds).to_string();
     for setting in desk.project.facts.dialect.publish_settings {
-        run(session, setting)?;
+        run(session, &setting.replace("{idle}", &idle))?;
     }
     session.hold();
+    moved(desk, session, job)
+}
+
+/// Fails where another run has published what a job reads or builds.
+fn moved(desk: &Desk, session: &Session, job: &Job) -> Result<(), Trouble> {
     if !desk.shared {
         return Ok(());
     }
@@ -431,4 +450,27 @@ fn begin(desk: &Desk, session: &Session, job: &Job) -> Result<(), Trouble> {
         return Err(Trouble::Moved);
     }
     Ok(())
+}
+
+/// Fails where another run has made the table that a job would make; it is known from then on.
+fn made(desk: &Desk, session: &Arc<Session>, job: &Job) -> Result<(), Trouble> {
+    if job.exists || job.cut.is_none() {
+        return Ok(());
+    }
+    let dialect = desk.project.facts.dialect;
+    let mut schema = job.node.relation.clone();
+    schema.identifier = None;
+    let scope = schemas::plain_scope(&desk.project, session, Vec::new());
+    let schema = relation_value(dialect, &schema);
+    let listed = "list_relations_without_caching";
+    let listed = desk.project.engine.call(listed, &[schema], &[], &scope)?;
+    let name = job.node.relation.identifier.as_deref();
+    let mut found = context::listed_relations(dialect, &listed).into_iter();
+    match found.find(|found| found.identifier.as_deref() == name) {
+        None => Ok(()),
+        Some(found) => {
+            session.note(CacheChange::Added(found));
+            Err(Trouble::Moved)
+        }
+    }
 }

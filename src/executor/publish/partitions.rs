@@ -9,6 +9,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::Project;
 use crate::executor::compile::{Shown, compile, node_scope};
 use crate::executor::event::NodeResult;
+use crate::executor::heartbeat::pause;
 use crate::executor::microbatch::Turn;
 use crate::executor::node::{self};
 use crate::executor::reads::{BatchView, Built, Narrowed, Narrowing};
@@ -237,10 +238,14 @@ pub(super) fn publish_partitions(
     let delete = [relation_value(dialect, relation), Value::from(predicate)];
     let delete = text(desk, &batch.scope, "delete_partitions", &delete).map_err(none_judged)?;
 
+    pause(&desk.project, "before-begin");
     begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
     run(session, &delete).map_err(none_judged)?;
+    pause(&desk.project, "after-delete");
     let inserted = run(session, &insert).map_err(none_judged)?;
+    pause(&desk.project, "after-insert");
     let (audits, content) = examine(desk, session, job, cut, &batch)?;
+    pause(&desk.project, "after-audits");
     let judged = |trouble: Trouble| (trouble, audits.clone());
     let counted: i64 = content.values().map(|(rows, _)| rows).sum();
     if let Some(written) = inserted.rows_affected

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::executor::heartbeat::pause;
 use crate::executor::schemas;
 use crate::executor::session::Session;
 use crate::jinja::Warehouse;
@@ -12,7 +13,7 @@ use crate::ledger::{self, Build, Input, MOST_RECORDS, Outcome, Record, RecordSta
 
 use super::content::Content;
 use super::content::nothing_stored;
-use super::{Desk, Job, Trouble, fetch, run, text};
+use super::{Desk, Job, Trouble, fetch, holder, run, text};
 
 /// Writes the ledger's rows and the fence, and commits.
 pub(super) fn record(
@@ -95,23 +96,39 @@ pub(super) fn record(
     {
         set_marker(desk, session, job)?;
     }
+    pause(&desk.project, "after-ledger");
     if let Some(fence) = fence {
-        let beat = fetch(session, &desk.ledger.beat(job.relation, fence))?;
-        if beat.rows.is_empty() {
-            let message = format!(
-                "the lease of `{}` was taken over by another run while this one built {}",
-                job.node.name,
-                job.keys()
-            );
-            return Err(Trouble::Failed(Box::new(Diagnostic::error(
-                Code::DatabaseLocked,
-                message,
-            ))));
+        let beat = fetch(session, &desk.ledger.beat(job.relation, fence));
+        if !beat.as_ref().is_ok_and(|beat| !beat.rows.is_empty()) {
+            session.release();
+            let _ = session.rollback();
+            let holder = holder(desk, session, job);
+            return Err(match beat {
+                Err(other) if holder.is_empty() || holder == desk.facts.run => other.into(),
+                _ => taken_over(job, &holder).into(),
+            });
         }
     }
+    pause(&desk.project, "before-commit");
     session.release();
     session.commit()?;
+    pause(&desk.project, "after-commit");
     Ok(records)
+}
+
+/// Says that a run was too slow, and that nothing came of what it built.
+fn taken_over(job: &Job, holder: &str) -> Box<Diagnostic> {
+    let by = match holder {
+        "" => "another run".to_owned(),
+        holder => format!("the run {holder}"),
+    };
+    let message = format!(
+        "the lease of `{}` was taken over by {by} while this one built {}",
+        job.node.name,
+        job.keys()
+    );
+    let error = Diagnostic::error(Code::DatabaseLocked, message);
+    Box::new(error.help("nothing of it was published; run again"))
 }
 
 /// Notes what the catalogue shows of the relation, so that a change by others is noticed.
