@@ -6,6 +6,7 @@ mod board;
 mod cli_reference;
 mod compiled_sql;
 mod floors;
+mod kill;
 mod landing;
 mod materializations;
 mod merge;

@@ -226,8 +226,8 @@ fn rows(dice: &mut Dice) -> String {
 /// A folder with models and files up to a day.
 fn sandbox(world: &World, upto: &str, together: bool) -> Sandbox {
     let size = match together {
-        true => "",
-        false => "models: {+batch_size: 1}\n",
+        true => "models: {+allow_empty: true}\n",
+        false => "models: {+allow_empty: true, +batch_size: 1}\n",
     };
     let sandbox = Sandbox::new(&format!("# file: dbt_project.yml\nname: shop\n{size}"));
     let mut yaml = "version: 2\nsources:\n  - name: landing\n    tables:\n".to_owned();

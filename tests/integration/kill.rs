@@ -1,0 +1,300 @@
+//! Runs that are killed, paused and raced: readers see the old day or the new one, the ledger agrees
+//! with the table, and one more run makes all right.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::shop::{Shop, orders, totals};
+
+/// The places at which a publish can be stopped, and whether the day is the new one there.
+const PLACES: [(&str, bool); 7] = [
+    ("before-begin", false),
+    ("after-delete", false),
+    ("after-insert", false),
+    ("after-audits", false),
+    ("after-ledger", false),
+    ("before-commit", false),
+    ("after-commit", true),
+];
+
+const OLD: &str = "2, 3, 4";
+const DAYS: &str = "select sum(amount) as s from {{ ref('orders') }} group by partition_date order by partition_date";
+
+/// A build on the morning of the fourth.
+fn command(shop: &Shop, more: &[&str]) -> Command {
+    let args = [&["build", "--as-of", "2026-11-04"], more].concat();
+    let mut command = shop.sandbox.command(&args);
+    command
+        .env("DAYGRAIN_TEST_LEASE_SECONDS", "2")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Starts a build that waits at a place, and returns once it is there.
+fn paused(shop: &Shop, place: &str, seconds: &str) -> Child {
+    let mut child = command(shop, &[])
+        .env("DAYGRAIN_TEST_PAUSE", place)
+        .env("DAYGRAIN_TEST_PAUSE_SECONDS", seconds)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let told = lines
+        .map_while(Result::ok)
+        .any(|line| line.starts_with("paused"));
+    assert!(told, "nothing waits at {place}");
+    child
+}
+
+fn killed(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The last word of the ledger on each day, against what the table holds.
+#[track_caller]
+fn ledger_agrees(shop: &Shop, table: &str) {
+    let sql = format!(
+        "select count(*) as n from (
+            select b.part, b.row_count from {0}.builds as b inner join (
+                select b.part, max(b.build) as build from {0}.builds as b
+                inner join {0}.relations as r on r.relation = b.relation
+                where r.name like '%{table}%' and b.outcome not in ('refused', 'failed') and b.row_count > 0
+                group by b.part
+            ) as newest on newest.build = b.build
+        ) as told full join (
+            select partition_date - cast('1970-01-01' as date) as part, count(*) as row_count
+            from {1} group by partition_date
+        ) as stored on stored.part = told.part and stored.row_count = told.row_count
+        where stored.part is null or told.part is null",
+        shop.ledger,
+        shop.name(table)
+    );
+    assert_eq!(shop.rows(&sql), "0", "the ledger and `{table}` disagree");
+}
+
+fn shop_of(shop: Shop) -> Shop {
+    shop.first_days(3);
+    shop.sandbox.write(
+        "tests/not_negative.sql",
+        "select * from {{ ref('orders') }} where amount < 0",
+    );
+    shop
+}
+
+fn on_postgres(schema: &str) -> Shop {
+    shop_of(Shop::on_postgres(
+        schema,
+        &[("orders", &orders("")), ("totals", &totals(""))],
+    ))
+}
+
+fn killed_at_every_step(shop: &Shop) {
+    assert!(command(shop, &[]).status().unwrap().success());
+    for (at, (place, is_new)) in PLACES.into_iter().enumerate() {
+        shop.lands(2, &["2,2", "102,1"]);
+        assert!(command(shop, &[]).status().unwrap().success());
+        assert_eq!(shop.rows(DAYS), OLD);
+        // Another number of rows, so that counts tell the days apart.
+        let amount = 50 + at;
+        shop.lands(2, &[&format!("2,{amount}"), "7,0", "8,0"]);
+        killed(paused(shop, place, "600"));
+        let new = format!("2, {amount}, 4");
+        let expected = match is_new {
+            true => &new,
+            false => OLD,
+        };
+        assert_eq!(shop.rows(DAYS), expected, "killed {place}");
+        ledger_agrees(shop, "orders");
+        ledger_agrees(shop, "totals");
+        assert!(
+            command(shop, &[]).status().unwrap().success(),
+            "after {place}"
+        );
+        assert_eq!(shop.rows(DAYS), new, "after {place}");
+        assert_eq!(
+            shop.rows("select total from {{ ref('totals') }} order by partition_date"),
+            new
+        );
+        ledger_agrees(shop, "orders");
+    }
+}
+
+#[test]
+fn killed_at_every_step_it_leaves_the_old_day_or_the_new_one() {
+    killed_at_every_step(&shop_of(Shop::embedded(&[
+        ("orders", &orders("")),
+        ("totals", &totals("")),
+    ])));
+}
+
+#[test]
+fn killed_at_every_step_it_leaves_the_old_day_or_the_new_one_on_postgres() {
+    killed_at_every_step(&on_postgres("it_kill_steps"));
+}
+
+fn killed_at_any_time(shop: &Shop) {
+    let mut state = 7_u64;
+    for round in 1..=12_u64 {
+        for day in 1..=3 {
+            shop.lands(day, &[&format!("{day},{round}"), "9,0"]);
+        }
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let mut child = command(shop, &["--threads", "2"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(20 + (state >> 33) % 400));
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    assert!(command(shop, &[]).status().unwrap().success());
+    assert_eq!(shop.rows(DAYS), "12, 12, 12");
+    ledger_agrees(shop, "orders");
+    ledger_agrees(shop, "totals");
+    assert_eq!(shop.build(4), [""; 0]);
+}
+
+#[test]
+fn killed_at_any_time_one_more_run_makes_all_right() {
+    killed_at_any_time(&shop_of(Shop::embedded(&[
+        ("orders", &orders("batch_size=1")),
+        ("totals", &totals("batch_size=2")),
+    ])));
+}
+
+#[test]
+fn killed_at_any_time_one_more_run_makes_all_right_on_postgres() {
+    killed_at_any_time(&on_postgres("it_kill_times"));
+}
+
+/// Every day is seen whole while it is replaced again and again.
+#[test]
+fn a_reader_sees_whole_days_while_they_are_replaced() {
+    let shop = on_postgres("it_kill_reader");
+    assert!(command(&shop, &[]).status().unwrap().success());
+    let stop = Arc::new(AtomicBool::new(false));
+    let reader = {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let adapter = crate::support::postgres(serde_json::json!({}));
+                let mut session = adapter.connect().await.unwrap();
+                let mut looks = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let sql = "select count(*) as n from (select partition_date from it_kill_reader.orders group by partition_date having count(*) = 2 and count(distinct case when id > 100 then 0 else amount end) = 2) as whole";
+                    let (_, table) = session.fetch(sql).await.unwrap();
+                    assert_eq!(table.rows[0][0].to_text(), "3");
+                    looks += 1;
+                }
+                looks
+            })
+        })
+    };
+    for round in 1..=4_u8 {
+        for day in 1..=3 {
+            shop.lands(
+                day,
+                &[
+                    &format!("{day},{}", 10 * round + day),
+                    &format!("{},1", 100 + u16::from(day)),
+                ],
+            );
+        }
+        assert!(command(&shop, &[]).status().unwrap().success());
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(reader.join().unwrap() > 10);
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args([name, &id]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+fn two_runs_at_once_build_each_day_once_and_both_end_well() {
+    let shop = on_postgres("it_two_runs");
+    let first = paused(&shop, "after-insert", "1");
+    let second = command(&shop, &[]).stdout(Stdio::piped()).spawn().unwrap();
+    for run in [first, second] {
+        let ended = run.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success(), "{told}");
+    }
+    assert_eq!(shop.rows(DAYS), OLD);
+    let builds = format!(
+        "select count(*) as n from {}.builds where outcome = 'published'",
+        shop.ledger
+    );
+    assert_eq!(shop.rows(&builds), "6");
+    ledger_agrees(&shop, "orders");
+    // Who waits long enough says for whom.
+    shop.lands(2, &["2,9"]);
+    let first = paused(&shop, "after-insert", "600");
+    let ran = shop.ran(4, &["--lock-timeout", "1"], 1);
+    assert!(
+        ran.stdout.contains("is being built by the run"),
+        "{}",
+        ran.stdout
+    );
+    killed(first);
+    // The lease of the dead is taken over once it has run out.
+    assert_eq!(shop.build(4), ["orders 02", "totals 02"]);
+}
+
+#[test]
+fn a_run_that_wakes_up_late_changes_nothing() {
+    let shop = on_postgres("it_zombie");
+    assert!(command(&shop, &[]).status().unwrap().success());
+    for place in ["before-begin", "after-insert"] {
+        shop.lands(2, &["2,2", "102,1"]);
+        assert!(command(&shop, &[]).status().unwrap().success());
+        shop.lands(2, &["2,8"]);
+        let mut zombie = paused(&shop, place, "0.5");
+        signal(&zombie, "-STOP");
+        shop.lands(2, &["2,9"]);
+        let started = Instant::now();
+        assert!(command(&shop, &[]).status().unwrap().success(), "{place}");
+        assert!(started.elapsed() < Duration::from_secs(40), "{place}");
+        assert_eq!(shop.rows(DAYS), "2, 9, 4");
+        signal(&zombie, "-CONT");
+        zombie.wait().unwrap();
+        assert_eq!(shop.rows(DAYS), "2, 9, 4", "{place}");
+        ledger_agrees(&shop, "orders");
+        assert!(command(&shop, &[]).status().unwrap().success());
+        assert_eq!(shop.rows(DAYS), "2, 9, 4", "{place}");
+    }
+}
+
+#[test]
+fn a_second_process_waits_for_the_file_and_names_who_holds_it() {
+    let shop = shop_of(Shop::embedded(&[("orders", &orders(""))]));
+    let first = paused(&shop, "before-commit", "600");
+    let holder = first.id().to_string();
+    let started = Instant::now();
+    let ran = shop
+        .sandbox
+        .run(&["build", "--as-of", "2026-11-04", "--lock-timeout", "1"]);
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    let told = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.code != 0 && told.contains(&holder),
+        "{holder} is not named in {told}"
+    );
+    killed(first);
+    let first = paused(&shop, "before-commit", "1");
+    assert_eq!(shop.build(4), [""; 0]);
+    let ended = first.wait_with_output().unwrap();
+    assert!(ended.status.success());
+    assert_eq!(shop.rows(DAYS), OLD);
+}
