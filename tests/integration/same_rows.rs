@@ -185,7 +185,7 @@ fn draw(dice: &mut Dice) -> World {
         };
         let stored = !config.contains("view") && !config.contains("ephemeral");
         // What stores nothing may mix days, and says nothing of them.
-        let daily = |of: usize| match stored && grain == Grain::Day && !grains[of].2 {
+        let daily = |of: usize| match stored && grain != Grain::Whole && !grains[of].2 {
             true => format!(
                 "(select * from {} where {{{{ partition.filter('partition_date') }}}})",
                 plain(of)
@@ -395,7 +395,7 @@ fn case(seed: u64) {
 fn however_partitions_are_built_their_rows_are_the_same() {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
     let first = number("DAYGRAIN_TEST_SEED").unwrap_or(1);
-    let count = number("DAYGRAIN_TEST_CASES").unwrap_or(6);
+    let count = number("DAYGRAIN_TEST_CASES").unwrap_or(5);
     for seed in first..first + count {
         case(seed);
     }

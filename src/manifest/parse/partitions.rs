@@ -96,13 +96,7 @@ pub fn of_node(
 }
 
 /// The configs that only partitioned models heed.
-const ONLY_PARTITIONED: [&str; 5] = [
-    "order_by",
-    "on_code_change",
-    "allow_empty",
-    "retention",
-    "arrival_buffer",
-];
+const ONLY_PARTITIONED: [&str; 4] = ["order_by", "on_code_change", "retention", "arrival_buffer"];
 
 /// Warns of configs of the engine on a model that is not partitioned.
 fn without_effect(node: &Node, place: &Span) -> Vec<Diagnostic> {
@@ -110,8 +104,9 @@ fn without_effect(node: &Node, place: &Span) -> Vec<Diagnostic> {
         .into_iter()
         .filter(|key| node.config.get(key).is_some())
         .collect();
-    if !node.upkeep.when_stale && node.config.get("content_hash").is_some() {
-        keys.push("content_hash");
+    if !node.upkeep.when_stale {
+        let managed = ["allow_empty", "content_hash"].into_iter();
+        keys.extend(managed.filter(|key| node.config.get(key).is_some()));
     }
     let keys = keys.into_iter();
     keys.map(|key| {
