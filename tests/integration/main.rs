@@ -11,6 +11,7 @@ mod materializations;
 mod merge;
 mod microbatch;
 mod opt_in;
+mod partition_commands;
 mod postgres;
 mod run_loop;
 mod secrets;
