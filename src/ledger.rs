@@ -20,6 +20,9 @@ pub const LAYOUT: i64 = 1;
 /// How many builds or inputs one statement records at the most.
 pub const MOST_RECORDS: usize = 10_000;
 
+/// So few rows are written as literals.
+const FEW_ROWS: usize = 8;
+
 /// The identity of a relation in the ledger: where it physically is and how it is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RelationId(pub i64);
@@ -315,6 +318,15 @@ impl Ledger {
         )
     }
 
+    /// The query of the newest build of some relations that readers saw: relation, build.
+    pub fn read_newest(&self, relations: &[RelationId]) -> String {
+        format!(
+            "select relation, max(build) as build from {}\nwhere outcome not in ('refused', 'failed') and relation in ({})\ngroup by relation",
+            self.table("builds"),
+            numbers(relations)
+        )
+    }
+
     /// The query of attempts that were in vain; read by [`attempts`].
     pub fn read_attempts(&self, relations: &[RelationId]) -> String {
         format!(
@@ -469,16 +481,10 @@ impl Ledger {
                     ]
                 });
                 Some(format!(
-                    "select {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, cast({} as timestamp), cast({} as timestamp), {}, cast({} as varchar)\nfrom {}",
-                    number_at(1),
+                    "select n1, {}, n2, {}, {}, n3, n4, n5, n6, {}, cast({} as timestamp), cast({} as timestamp), {}, cast({} as varchar)\nfrom {}",
                     first.relation.0,
-                    number_at(2),
                     self.text(first.outcome.as_str()),
                     first.code,
-                    number_at(3),
-                    number_at(4),
-                    number_at(5),
-                    number_at(6),
                     self.text(&facts.run),
                     self.text(&facts.as_of),
                     self.text(started),
@@ -508,24 +514,37 @@ impl Ledger {
                 input.digest,
             ]
         });
-        let columns: Vec<String> = (1..=7).map(number_at).collect();
         (!inputs.is_empty()).then(|| {
             format!(
-                "insert into {} (build, upstream, first_part, last_part, parts, newest, digest)\nselect {}\nfrom {}",
+                "insert into {} (build, upstream, first_part, last_part, parts, newest, digest)\nselect n1, n2, n3, n4, n5, n6, n7\nfrom {}",
                 self.table("inputs"),
-                columns.join(", "),
                 self.packed(rows)
             )
         })
     }
 
-    /// Rows of whole numbers as a relation with one text a row; [`number_at`] reads them.
+    /// Rows of whole numbers as a relation with the columns `n1`, `n2` and so on.
+    ///
+    /// Few are literals, many are one text.
     fn packed<const N: usize>(&self, rows: impl Iterator<Item = [i64; N]>) -> String {
-        let rows: Vec<String> = rows
-            .map(|row| row.map(|number| number.to_string()).join(" "))
+        let rows: Vec<[String; N]> = rows
+            .map(|row| row.map(|number| number.to_string()))
             .collect();
-        let text = self.text(&rows.join(","));
-        format!("unnest(string_to_array({text}, ',')) as packed (numbers)")
+        let names: Vec<String> = (1..=N).map(|place| format!("n{place}")).collect();
+        if rows.len() <= FEW_ROWS {
+            let rows: Vec<String> = rows.iter().map(|row| row.join(", ")).collect();
+            let (rows, names) = (rows.join("), ("), names.join(", "));
+            return format!("(values ({rows})) as packed ({names})");
+        }
+        let rows: Vec<String> = rows.iter().map(|row| row.join(" ")).collect();
+        let columns: Vec<String> = (1..=N)
+            .map(|place| format!("cast(split_part(numbers, ' ', {place}) as bigint) as n{place}"))
+            .collect();
+        format!(
+            "(\n    select {}\n    from unnest(string_to_array({}, ',')) as packed (numbers)\n) as packed",
+            columns.join(", "),
+            self.text(&rows.join(","))
+        )
     }
 
     /// The statement that records files, each with the build that saw it; `None` for none.
@@ -656,11 +675,6 @@ impl Ledger {
             ),
         ]
     }
-}
-
-/// The expression of a number of a row of [`Ledger::packed`]; the first is 1.
-fn number_at(place: usize) -> String {
-    format!("cast(split_part(numbers, ' ', {place}) as bigint)")
 }
 
 fn numbers(relations: &[RelationId]) -> String {

@@ -26,9 +26,11 @@ impl Watch {
 ///
 /// The statements in flight are cancelled from here, for the loop may itself be waiting for one: a
 /// look at a schema, or a hook.
-pub fn watch(outbox: Sender<Message>, shared: Arc<SessionShared>) -> Watch {
+pub fn watch(outbox: Sender<Message>, shared: &Arc<SessionShared>) -> Watch {
     let watch = Watch::default();
     let seen = watch.clone();
+    // The watcher outlives the run, and must not keep its database open: it is closed in good order.
+    let shared = Arc::downgrade(shared);
     // Without a watcher, Ctrl-C ends the process at once, which loses nothing that was committed.
     let _ = std::thread::Builder::new()
         .name("interrupts".to_owned())
@@ -50,7 +52,10 @@ pub fn watch(outbox: Sender<Message>, shared: Arc<SessionShared>) -> Watch {
                     .spawn(move || {
                         loop {
                             std::thread::sleep(AGAIN);
-                            shared.cancel_all();
+                            match shared.upgrade() {
+                                Some(shared) => shared.cancel_all(),
+                                None => return,
+                            }
                         }
                     });
                 signal().await;

@@ -103,6 +103,7 @@ impl Engine {
                 readers[read.item].push(at);
             }
         }
+        let replaced = sight.replaced.iter().copied().collect();
         let mut engine = Engine {
             newest_build: sight.newest_build,
             sight,
@@ -116,7 +117,7 @@ impl Engine {
             dirty: BTreeSet::new(),
             running: HashSet::new(),
             compared: HashSet::new(),
-            reshape: HashSet::new(),
+            reshape: replaced,
             progress: HashMap::new(),
             judged: HashMap::new(),
             ended_tests: Vec::new(),

@@ -177,7 +177,11 @@ fn variables(project: &Project, text: &str) -> String {
         }
     }
     for (name, value) in &facts.environment {
-        if text.contains(name.as_str()) {
+        // Names such as `_`, which shells set for each command, are part of other words.
+        if [format!("'{name}'"), format!("\"{name}\"")]
+            .iter()
+            .any(|quoted| text.contains(quoted.as_str()))
+        {
             let _ = write!(found, "{name}={value};");
         }
     }

@@ -5,6 +5,7 @@
 //! partition; a run asks it again before each step, when what was built meanwhile is known, so that
 //! cut-off needs no logic of its own.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -318,7 +319,22 @@ pub struct Board {
     pub as_of: Timestamp,
     /// The newest partition of each that is closed at that clock.
     closed: Vec<i32>,
+    past: Vec<PastReads>,
     lanes: Vec<Lane>,
+}
+
+/// What partitions of one item have read, whose older code stays.
+pub type PastReads = HashMap<i32, Vec<PastRead>>;
+
+/// What a partition of older code read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastRead {
+    /// The place of what was read; `None` where it is followed no more.
+    pub item: Option<usize>,
+    /// Which of its partitions.
+    pub range: PartitionRange,
+    /// The digest of their versions, and how many there were.
+    pub found: (u64, u64),
 }
 
 impl Board {
@@ -335,25 +351,53 @@ impl Board {
         });
         let mut board = Board {
             closed: closed.collect(),
+            past: vec![HashMap::new(); items.len()],
             lanes: vec![Lane::default(); items.len()],
             items,
             histories,
             scopes,
             as_of,
         };
-        for at in 0..board.items.len() {
+        board.judge_all();
+        board
+    }
+
+    /// Judges anew, where older code stays, by what it read and not by what today's code would read;
+    /// `past` has such partitions by item.
+    pub fn with_past(self, past: Vec<PastReads>) -> Board {
+        let mut board = Board { past, ..self };
+        board.judge_all();
+        board
+    }
+
+    /// The partitions of an item that older code has built, which stays.
+    pub fn kept(&self, at: usize) -> Vec<(i32, Record)> {
+        let records = self.histories[at].records();
+        records
+            .filter(|(_, record)| self.is_kept(at, record))
+            .collect()
+    }
+
+    fn is_kept(&self, at: usize, record: &Record) -> bool {
+        let item = &self.items[at];
+        let keeps = |cut: &Arc<Partitioning>| cut.on_code_change == OnCodeChange::Keep;
+        let is_older = record.code != item.code && record.state != RecordState::Adopted;
+        is_older && item.cut.as_ref().is_some_and(keeps)
+    }
+
+    fn judge_all(&mut self) {
+        for at in 0..self.items.len() {
             // What is there and not due, as when a run's clock is put back, is left alone.
-            let due = board.due(at);
-            let scope = &mut board.scopes[at];
+            let due = self.due(at);
+            let scope = &mut self.scopes[at];
             scope.allowed = scope.allowed.map(|allowed| allowed.intersect(due));
-            let range = board.extent(at);
-            board.lanes[at] = Lane::new(range);
+            let range = self.extent(at);
+            self.lanes[at] = Lane::new(range);
             for partition in range.iter() {
-                let status = board.first_status(at, partition);
-                board.set_status(at, partition, status);
+                let status = self.first_status(at, partition);
+                self.set_status(at, partition, status);
             }
         }
-        board
     }
 
     /// The partitions of an item that are due.
@@ -597,11 +641,11 @@ impl Board {
             }
             _ => {}
         }
-        let keeps = item
-            .cut
-            .as_ref()
-            .is_some_and(|cut| cut.on_code_change == OnCodeChange::Keep);
-        if record.code != item.code && record.state != RecordState::Adopted && !keeps {
+        if self.is_kept(at, record) {
+            if let Some(past) = self.past[at].get(&partition) {
+                return self.past_staleness(past);
+            }
+        } else if record.code != item.code && record.state != RecordState::Adopted {
             return Some((Why::Code, true));
         }
         if record.inputs != self.digest(at, partition) {
@@ -612,6 +656,24 @@ impl Board {
             return Some((Why::Unversioned(unversioned), true));
         }
         self.pending_input(at, partition)
+    }
+
+    /// Whether what older code read is not what it was, or may not be once this run has built it.
+    fn past_staleness(&self, past: &[PastRead]) -> Option<(Why, bool)> {
+        let changed = |read: &PastRead| {
+            let now = read
+                .item
+                .map(|item| self.histories[item].digest(read.range));
+            now != Some(read.found)
+        };
+        if past.iter().any(changed) {
+            return Some((Why::Inputs, true));
+        }
+        past.iter().find_map(|read| {
+            let item = read.item?;
+            let pending = self.buildable(item, &self.lanes[item], read.range) > 0;
+            pending.then_some((Why::Upstream(item, read.range), false))
+        })
     }
 
     fn is_closed(&self, at: usize, partition: i32) -> bool {

@@ -597,8 +597,8 @@ impl World {
         scopes: &[Scope],
         failed: &BTreeSet<(usize, i32)>,
     ) -> Result<(), TestCaseError> {
-        for at in self.sources..self.items.len() {
-            let Some(allowed) = scopes[at].allowed else {
+        for (at, scope) in scopes.iter().enumerate().skip(self.sources) {
+            let Some(allowed) = scope.allowed else {
                 continue;
             };
             for part in self.due(at).intersect(allowed).iter() {

@@ -13,6 +13,7 @@ mod microbatch;
 mod opt_in;
 mod partition_commands;
 mod postgres;
+mod rules;
 mod run_loop;
 mod secrets;
 mod separable;

@@ -33,6 +33,21 @@ fn statuses(sandbox: &Sandbox) -> Vec<String> {
 }
 
 #[test]
+fn the_embedded_database_is_closed_in_good_order() {
+    let sandbox = project("", "-- file: models/a.sql\nselect 1 as id\n");
+    sandbox.run(&["run"]).expect(0);
+    let left: Vec<_> = std::fs::read_dir(sandbox.path().join(".daygrain"))
+        .expect("the database's folder")
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .filter(|name| name.ends_with(".wal"))
+        .collect();
+    assert_eq!(
+        left, [""; 0],
+        "a log that the next run would have to replay"
+    );
+}
+
+#[test]
 fn a_hook_that_fails_at_the_start_fails_the_run_and_skips_what_it_is_told_to() {
     let files = "-- file: models/a.sql\nselect 1 as id\n-- file: models/b.sql\nselect * from {{ ref('a') }}\n";
     let hook =

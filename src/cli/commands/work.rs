@@ -387,7 +387,7 @@ pub fn carry_out_plan(
     let threads = settings.threads(order.threads);
     let plan = plan(&parsed.project.manifest, &parsed.graph, selected, work);
     let (outbox, inbox) = channel();
-    let watch = interrupt::watch(outbox.clone(), Arc::clone(shared));
+    let watch = interrupt::watch(outbox.clone(), shared);
     let options = RunOptions {
         work,
         threads: threads.unwrap_or(parsed.target.threads),

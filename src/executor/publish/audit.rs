@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::calendar::{Mapping, PartitionRange};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::compile::Shown;
 use crate::executor::event::{NodeFacts, NodeResult, NodeStatus};
 use crate::executor::node::run_shown;
@@ -141,4 +141,11 @@ pub(super) fn refuse(audits: &BTreeMap<UniqueId, NodeResult>) -> Result<(), Trou
         true => Ok(()),
         false => Err(Trouble::Refused(bad.join("; "))),
     }
+}
+
+/// Says that something lost all of its rows.
+pub(super) fn empty(what: &str) -> Diagnostic {
+    let message = format!("{what} had rows and would be empty");
+    let error = Diagnostic::error(Code::Database, message);
+    error.help("look at what it reads; `allow_empty: true` lets it be")
 }

@@ -132,6 +132,13 @@ pub struct Part {
     pub inputs: Vec<Input>,
 }
 
+impl Part {
+    /// Tells whether readers see rows of it now.
+    pub fn had_rows(&self) -> bool {
+        self.before.is_some_and(|before| before.rows > 0)
+    }
+}
+
 /// One call of a job's template that is narrowed.
 #[derive(Clone, Debug)]
 pub struct JobRead {
@@ -162,6 +169,19 @@ pub struct Ended {
     pub reshape: bool,
     /// Somebody else published what the job reads or builds: it must be judged again.
     pub moved: bool,
+}
+
+impl Ended {
+    /// Takes what audits found; a partition that was refused is not forgotten over those that were not.
+    fn judged(&mut self, audits: BTreeMap<UniqueId, NodeResult>) {
+        for (id, result) in audits {
+            let known = self.audits.get(&id);
+            let refused = known.is_some_and(|known| known.status.is_failure());
+            if !refused || result.status.is_failure() {
+                self.audits.insert(id, result);
+            }
+        }
+    }
 }
 
 /// Why an attempt came to nothing.
@@ -205,6 +225,7 @@ fn build_parts(
     ended: &mut Ended,
     result: &mut NodeResult,
 ) {
+    let audits = ended.audits.clone();
     let outcome = attempt(desk, session, job, ended, result);
     let trouble = match outcome {
         Ok(()) => return,
@@ -216,6 +237,8 @@ fn build_parts(
         Trouble::Reshape => ended.reshape = true,
         Trouble::Moved => ended.moved = true,
         Trouble::Failed(_) | Trouble::Refused(_) if may_split(job, &trouble) => {
+            // The halves are judged for themselves.
+            ended.audits = audits;
             let middle = job.parts.len() / 2;
             for parts in [&job.parts[..middle], &job.parts[middle..]] {
                 let half = Job {
@@ -319,10 +342,10 @@ fn attempt(
         );
     }
     let published = published.map_err(|(trouble, audits)| {
-        ended.audits.extend(audits);
+        ended.judged(audits);
         trouble
     })?;
-    ended.audits.extend(published.audits);
+    ended.judged(published.audits);
     ended.published.extend(published.records);
     ended.rows += published.rows;
     Ok(())

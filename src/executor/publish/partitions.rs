@@ -22,10 +22,11 @@ use crate::ledger;
 use crate::manifest::partitioning::{OnCodeChange, Partitioning};
 use crate::manifest::{Node, UniqueId};
 use crate::microbatch::{Batch as Bounds, Microbatch};
+use crate::planner::board::Why;
 use crate::relation::{Relation, RelationKind};
 use crate::table::Table;
 
-use super::audit::{judge, refuse};
+use super::audit::{empty, judge, refuse};
 use super::content::{Content, content, partition_of};
 use super::record::record;
 use super::{Attempted, Desk, Job, Part, Published, Trouble, begin, fetch, none_judged, run, text};
@@ -273,22 +274,16 @@ pub(super) fn examine(
     refuse(&audits).map_err(judged)?;
     let content = content(desk, session, &batch.scope, job, cut, &batch.described)
         .map_err(|diagnostic| judged(Trouble::Failed(diagnostic)))?;
-    let empty = job.parts.iter().find(|part| {
+    let emptied = job.parts.iter().find(|part| {
         let rows = content
             .get(&part.part.partition)
             .map_or(0, |(rows, _)| *rows);
-        let had = part.before.is_some_and(|before| before.rows > 0);
-        rows == 0 && had && job.reads_sources && !cut.allow_empty
+        rows == 0 && part.had_rows() && job.reads_sources && !cut.allow_empty
     });
-    if let Some(part) = empty {
+    if let Some(part) = emptied {
         let key = cut.calendar.granularity.key(part.part.partition);
-        let message = format!(
-            "the partition {key} of `{}` had rows and would be empty",
-            job.node.name
-        );
-        let error = Diagnostic::error(Code::Database, message)
-            .help("look at what it reads; `allow_empty: true` lets it be");
-        return Err(judged(Trouble::Failed(Box::new(error))));
+        let empty = empty(&format!("the partition {key} of `{}`", job.node.name));
+        return Err(judged(Trouble::Failed(Box::new(empty))));
     }
     Ok((audits, content))
 }
@@ -364,8 +359,10 @@ pub(super) fn publish_reshaped(
 /// Refuses a new table that would lack what the old one has.
 pub(super) fn may_reshape(job: &Job, cut: &Partitioning) -> Result<(), Box<Diagnostic>> {
     let name = &job.node.name;
-    let known = job.parts.iter().any(|part| part.before.is_some());
-    if cut.on_code_change == OnCodeChange::Keep && known {
+    let mut parts = job.parts.iter();
+    let kept = parts.any(|part| part.before.is_some() && part.part.why != Why::Forced);
+    let kept = kept || !job.left_over.is_empty();
+    if cut.on_code_change == OnCodeChange::Keep && kept {
         let message = format!(
             "columns of `{name}` were removed or have other types, and `on_code_change: keep` leaves its partitions as they are"
         );

@@ -72,11 +72,14 @@ pub(super) fn record(
     }
     let started = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
     let started = started.datetime().to_string().replace('T', " ");
-    let (name, shape) = &job.names;
-    run(
-        session,
-        &desk.ledger.add_relation(job.relation, name, shape),
-    )?;
+    if !job.compared {
+        // The first of the run: what follows finds it there.
+        let (name, shape) = &job.names;
+        run(
+            session,
+            &desk.ledger.add_relation(job.relation, name, shape),
+        )?;
+    }
     for chunk in builds.chunks(MOST_RECORDS) {
         run(
             session,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value as Json;
+
 use crate::calendar::PartitionRange;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::compile::Shown;
@@ -17,7 +19,7 @@ use crate::manifest::{Node, ResourceType};
 use crate::planner::Work;
 use crate::planner::board::ALL;
 
-use super::audit::{judge, refuse};
+use super::audit::{empty, judge, refuse};
 use super::content::{Content, stored_whole};
 use super::partitions::{Own, narrowing};
 use super::record::record;
@@ -70,6 +72,13 @@ pub(super) fn publish_whole(
     let content = whole_content(desk, session, job, result)
         .map_err(|diagnostic| judged(Trouble::Failed(diagnostic)))?;
     let rows = content.get(&ALL).map_or(0, |(rows, _)| rows.unsigned_abs());
+    let may_be_empty = job.node.config.get("allow_empty");
+    let may_be_empty = may_be_empty.and_then(Json::as_bool).unwrap_or(false);
+    let had = job.parts.iter().any(|part| part.had_rows());
+    if rows == 0 && had && job.reads_sources && !may_be_empty {
+        let empty = empty(&format!("`{}`", job.node.name));
+        return Err(judged(Trouble::Failed(Box::new(empty))));
+    }
     let records = record(desk, session, job, &content, fence).map_err(judged)?;
     Ok(Published {
         records,
