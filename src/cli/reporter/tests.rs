@@ -477,7 +477,12 @@ fn partitions_are_told_a_line_a_batch_and_summed_up_at_the_end() {
     let shown = shown(settings(Format::Text, Level::Info), &events);
     let lines: Vec<&str> = shown
         .lines()
-        .map(|line| line.get(10..).unwrap_or(""))
+        .map(
+            |line| match line.starts_with(|first: char| first.is_ascii_digit()) {
+                true => line.get(10..).unwrap_or(""),
+                false => line,
+            },
+        )
         .collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
     2026-11-01 .. 2026-11-14 of main.orders: 14 of 15 days ......................... [291 rows in 0.12s]
@@ -489,7 +494,7 @@ fn partitions_are_told_a_line_a_batch_and_summed_up_at_the_end() {
 
     Failure in model orders (models/orders.sql)
       2026-11-15 of `orders` was refused: `unique_id`: Got 2 results
-    d rows are in daygrain.refused_orders
+      the refused rows are in daygrain.refused_orders
 
     1 model and 1 test were fresh
     14 partitions of 1 model built; 1 refused or failed, and what was there before stays
