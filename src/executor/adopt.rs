@@ -248,6 +248,8 @@ pub fn adopt(
             .collect();
         let numbers = place.numbers(sight, there.len())?;
         let (mut builds, mut read) = (Vec::new(), Vec::new());
+        // A model may read its own partitions before, which are adopted just now.
+        let mut board = sight.board.clone();
         for (part, number) in there.iter().zip(numbers) {
             let (rows, text) = &contents[part];
             let hashed = sight.board.items[at].hashed && !text.is_empty();
@@ -255,19 +257,21 @@ pub fn adopt(
                 true => ledger::hash64(&[text]),
                 false => number,
             };
-            builds.push(Build {
+            let build = Build {
                 number,
-                relation: sight.board.items[at].relation,
+                relation: board.items[at].relation,
                 partition: *part,
                 outcome: Outcome::Adopted,
                 code: 0,
-                inputs: sight.board.digest(at, *part),
+                inputs: board.digest(at, *part),
                 version: number,
                 content,
                 rows: *rows,
                 reason: None,
-            });
-            let inputs = inputs(&sight.board, at, *part).into_iter();
+            };
+            let inputs = inputs(&board, at, *part).into_iter();
+            board.histories[at].set(*part, record_of(&build, RecordState::Adopted));
+            builds.push(build);
             read.extend(inputs.map(|input| Input {
                 build: number,
                 ..input
@@ -594,10 +598,9 @@ pub fn verify(
             .as_ref()
             .and_then(|contents| content_of(contents, *part, &sight.hash).1);
         if now != Some(record.content) && other != Some(record.content) {
-            verified.disagreeing.push((
-                *part,
-                format!("{rows} rows, and not those that were published"),
-            ));
+            verified
+                .disagreeing
+                .push((*part, "other rows than were published".to_owned()));
             lost.push((*part, *record));
         }
     }

@@ -251,7 +251,11 @@ impl Resolver for Symbols {
     }
 
     fn resolve_self(&self, mapping: Mapping) -> Result<Relation, Box<Diagnostic>> {
-        Ok(self.show(&self.node.unique_id, &self.node.relation, Some(mapping)))
+        // Not by its name, so that a model that is renamed has the same code.
+        let mut relation = self.node.relation.clone();
+        relation.kind = None;
+        relation.shown_as = Some(symbol(&"self".into(), mapping).into());
+        Ok(relation)
     }
 }
 

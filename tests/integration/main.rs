@@ -12,6 +12,7 @@ mod materializations;
 mod merge;
 mod microbatch;
 mod opt_in;
+mod partition_commands;
 mod postgres;
 mod rules;
 mod run_loop;

@@ -332,7 +332,12 @@ impl Words {
             }
             (_, PartialSuccess) => {
                 let words = format!("PARTIALLY created {description}");
-                (("LogModelResult", "Q012"), words, says("PARTIAL SUCCESS"))
+                // What was wrong with partitions is told at the end.
+                let mark = match node.followed {
+                    true => "PARTIAL SUCCESS".to_owned(),
+                    false => says("PARTIAL SUCCESS"),
+                };
+                (("LogModelResult", "Q012"), words, mark)
             }
             (_, Error | Fail) => {
                 let words = format!("ERROR creating {description}");

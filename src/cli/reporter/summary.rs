@@ -253,7 +253,7 @@ fn explain(result: &NodeResult, records: &mut Vec<Record>) {
             }
         }
         None if message.is_empty() => format!("  Status: {}", result.status.as_str()),
-        None => format!("  {message}"),
+        None => indent(message),
     };
     records.push(Record::new(event, level, text, data.clone()));
 

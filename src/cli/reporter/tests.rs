@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::executor::event::{NodeFacts, NodeResult, NodeStatus, Output};
+use crate::executor::event::{BatchFacts, NodeFacts, NodeResult, NodeStatus, Output, PartFacts};
 use crate::jinja::port::TemplateMessage;
 use crate::manifest::ResourceType;
 use crate::source::{SourceFile, Span};
@@ -383,4 +383,134 @@ fn a_log_file_that_cannot_be_written_is_a_warning() {
     });
     let text = shown(settings, &run());
     assert!(text.contains("cannot write the log file"), "{text}");
+}
+
+#[test]
+fn partitions_are_told_a_line_a_batch_and_summed_up_at_the_end() {
+    let followed = |id: &str| {
+        let facts = facts(id, "incremental");
+        Arc::new(NodeFacts {
+            followed: true,
+            ..NodeFacts::clone(&facts)
+        })
+    };
+    let orders = followed("model.shop.orders");
+    let batch = |label: &str, index: usize, parts: PartFacts| {
+        Arc::new(BatchFacts {
+            node: Arc::clone(&orders),
+            label: label.to_owned(),
+            index,
+            total: 15,
+            parts: Some(parts),
+        })
+    };
+    let many = PartFacts {
+        unit: Some("day"),
+        count: 14,
+        built: 14,
+        rows: 291,
+        ..PartFacts::default()
+    };
+    let one = PartFacts {
+        unit: Some("day"),
+        count: 1,
+        refused: 1,
+        ..PartFacts::default()
+    };
+    let ended = result(&orders, NodeStatus::Success, Some("OK"));
+    let bounds = |days: i64| {
+        let day = jiff::civil::date(2026, 11, 1).to_datetime(jiff::civil::Time::midnight());
+        (0..days)
+            .map(|_| crate::microbatch::Batch {
+                start: day,
+                end: day,
+            })
+            .collect()
+    };
+    let mut partly = result(&orders, NodeStatus::PartialSuccess, None);
+    partly.message = Some(
+        "2026-11-15 of `orders` was refused: `unique_id`: Got 2 results\nthe refused rows are in daygrain.refused_orders"
+            .to_owned(),
+    );
+    partly.batch_results = Some(crate::microbatch::BatchResults {
+        successful: bounds(14),
+        failed: bounds(1),
+    });
+    let mut waits = result(&followed("model.shop.daily"), NodeStatus::Skipped, None);
+    waits.waiting = (1..=12)
+        .map(|day| {
+            format!("daily 2026-11-{day:02} waits for orders 2026-11-{day:02}, which failed")
+        })
+        .collect();
+    let fresh = result(
+        &followed("model.shop.total"),
+        NodeStatus::NoOp,
+        Some("fresh"),
+    );
+    let test = result(
+        &facts("test.shop.unique_id", "test"),
+        NodeStatus::NoOp,
+        None,
+    );
+    let results = [partly, waits, fresh, test].map(Arc::new).to_vec();
+    let events = [
+        Event::BatchStarted {
+            batch: batch("2026-11-01 .. 2026-11-14", 1, many.clone()),
+        },
+        Event::BatchFinished {
+            batch: batch("2026-11-01 .. 2026-11-14", 1, many),
+            result: Arc::new(ended.clone()),
+        },
+        Event::BatchFinished {
+            batch: batch("2026-11-15", 15, one),
+            result: Arc::new(NodeResult {
+                status: NodeStatus::Error,
+                ..ended
+            }),
+        },
+        Event::RunFinished {
+            results,
+            elapsed: Duration::from_millis(1500),
+            cancelled: false,
+        },
+    ];
+    let shown = shown(settings(Format::Text, Level::Info), &events);
+    let lines: Vec<&str> = shown
+        .lines()
+        .map(
+            |line| match line.starts_with(|first: char| first.is_ascii_digit()) {
+                true => line.get(10..).unwrap_or(""),
+                false => line,
+            },
+        )
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    2026-11-01 .. 2026-11-14 of main.orders: 14 of 15 days ......................... [291 rows in 0.12s]
+    2026-11-15 of main.orders: 15 of 15 days ....................................... [REFUSED in 0.12s]
+
+    Finished running 1 data test, 3 incremental models in 0 hours 0 minutes and 1.50 seconds (1.50s).
+
+    Completed with 1 partial success and 0 warnings
+
+    Failure in model orders (models/orders.sql)
+      2026-11-15 of `orders` was refused: `unique_id`: Got 2 results
+      the refused rows are in daygrain.refused_orders
+
+    1 model and 1 test were fresh
+    14 partitions of 1 model built; 1 refused or failed, and what was there before stays
+    12 partitions wait:
+      daily 2026-11-01 waits for orders 2026-11-01, which failed
+      daily 2026-11-02 waits for orders 2026-11-02, which failed
+      daily 2026-11-03 waits for orders 2026-11-03, which failed
+      daily 2026-11-04 waits for orders 2026-11-04, which failed
+      daily 2026-11-05 waits for orders 2026-11-05, which failed
+      daily 2026-11-06 waits for orders 2026-11-06, which failed
+      daily 2026-11-07 waits for orders 2026-11-07, which failed
+      daily 2026-11-08 waits for orders 2026-11-08, which failed
+      daily 2026-11-09 waits for orders 2026-11-09, which failed
+      daily 2026-11-10 waits for orders 2026-11-10, which failed
+      and 2 more
+
+    Done. PASS=0 WARN=0 ERROR=1 SKIP=1 NO-OP=2 TOTAL=4
+    ");
 }

@@ -58,3 +58,6 @@ pub(super) fn moment(at: Timestamp) -> String {
     let civil = at.to_zoned(TimeZone::UTC);
     format!("{} UTC", civil.strftime("%Y-%m-%d %H:%M:%S"))
 }
+
+#[cfg(test)]
+mod tests;
