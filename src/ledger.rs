@@ -318,6 +318,15 @@ impl Ledger {
         )
     }
 
+    /// The query of the newest build of some relations that readers saw: relation, build.
+    pub fn read_newest(&self, relations: &[RelationId]) -> String {
+        format!(
+            "select relation, max(build) as build from {}\nwhere outcome not in ('refused', 'failed') and relation in ({})\ngroup by relation",
+            self.table("builds"),
+            numbers(relations)
+        )
+    }
+
     /// The query of attempts that were in vain; read by [`attempts`].
     pub fn read_attempts(&self, relations: &[RelationId]) -> String {
         format!(
@@ -334,6 +343,38 @@ impl Ledger {
              from {}\nwhere relation = {} and part = {partition}\norder by build desc",
             self.table("builds"),
             relation.0
+        )
+    }
+
+    /// The same columns behind relation and partition, of builds by their number; for people.
+    pub fn read_numbered(&self, builds: &[i64]) -> String {
+        let among: Vec<String> = builds.iter().map(i64::to_string).collect();
+        format!(
+            "select relation, part, build, outcome, code, inputs, version, row_count, run, as_of, started, finished, reason\nfrom {}\nwhere build in ({})",
+            self.table("builds"),
+            among.join(", ")
+        )
+    }
+
+    /// The query of every version of some partitions' files, the newest first; read by [`file_versions`].
+    pub fn read_files_of(&self, relation: RelationId, parts: &[i32]) -> String {
+        let among: Vec<String> = parts.iter().map(i32::to_string).collect();
+        format!(
+            "select relation, part, path, size, stamp, checksum, build from {}\nwhere relation = {} and part in ({})\norder by part, build desc, path",
+            self.table("files"),
+            relation.0,
+            among.join(", ")
+        )
+    }
+
+    /// The query of which of some partitions are known: part, and the number of their builds.
+    pub fn count_builds(&self, relation: RelationId, parts: &[i32]) -> String {
+        let among: Vec<String> = parts.iter().map(i32::to_string).collect();
+        format!(
+            "select part, count(*) as builds from {} where relation = {} and part in ({}) group by part",
+            self.table("builds"),
+            relation.0,
+            among.join(", ")
         )
     }
 
@@ -741,6 +782,12 @@ pub fn files(table: &Table) -> Vec<FileRow> {
         checksum: words(row, 5),
     })
     .collect()
+}
+
+/// Reads [`Ledger::read_files_of`]: each row with the build that saw it.
+pub fn file_versions(table: &Table) -> Vec<(i64, FileRow)> {
+    let seen = table.rows.iter().map(|row| number(row, 6));
+    seen.zip(files(table)).collect()
 }
 
 /// Reads [`Ledger::read_tests`]; a later row of a test replaces an earlier one.

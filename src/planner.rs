@@ -4,7 +4,10 @@
 //! database.
 
 pub mod board;
+pub mod causes;
 pub mod items;
+pub mod overview;
+pub mod report;
 
 use std::collections::BTreeSet;
 

@@ -126,12 +126,21 @@ impl std::error::Error for AdapterError {}
 /// An adapter, or what is wrong with the profile.
 type Opened = Result<Arc<dyn Adapter>, Box<Diagnostic>>;
 
+/// What sessions may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everything.
+    Writing,
+    /// Only read; where the database is a file, it stays as it is, byte by byte.
+    Reading,
+}
+
 /// What the table of drivers knows of one.
 struct Driver {
     /// The SQL it speaks.
     dialect: &'static Dialect,
     /// Reads the profile; touches neither files nor the network.
-    open: fn(&Target, &Path) -> Opened,
+    open: fn(&Target, &Path, Access) -> Opened,
     /// The fields of a profile that it reads, beside those that [`Target`] itself reads.
     fields: &'static [&'static str],
 }
@@ -162,8 +171,20 @@ fn driver(target: &Target) -> Option<&'static Driver> {
 /// # Errors
 /// Fields of the profile that are wrong or missing, and a dialect that has no driver.
 pub fn open(target: &Target, project_root: &Path) -> Result<Arc<dyn Adapter>, Box<Diagnostic>> {
+    open_for(target, project_root, Access::Writing)
+}
+
+/// As [`open`], for sessions that may do so much.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for(
+    target: &Target,
+    project_root: &Path,
+    access: Access,
+) -> Result<Arc<dyn Adapter>, Box<Diagnostic>> {
     match driver(target) {
-        Some(driver) => (driver.open)(target, project_root),
+        Some(driver) => (driver.open)(target, project_root, access),
         None => {
             let name = target.dialect.name;
             let message =

@@ -112,6 +112,16 @@ pub enum Command {
     Init(InitArgs),
     /// Call a macro
     RunOperation(RunOperationArgs),
+    /// Say what a build would do and why, and touch nothing
+    Plan(PlanArgs),
+    /// Say why a partition is stale, or when and why it was built, back to the root of it
+    Why(WhyArgs),
+    /// Show the calendar of a model: which partitions are fresh, stale, failed, waiting or missing
+    Partitions(PartitionsArgs),
+    /// Build a range of partitions again, whether they are stale or not
+    Backfill(BackfillArgs),
+    /// Record what tables already hold as published by unknown code
+    Adopt(AdoptArgs),
 }
 
 impl Command {
@@ -130,6 +140,24 @@ impl Command {
             Command::Clean(_) => "clean",
             Command::Init(_) => "init",
             Command::RunOperation(_) => "run-operation",
+            Command::Plan(_) => "plan",
+            Command::Why(_) => "why",
+            Command::Partitions(_) => "partitions",
+            Command::Backfill(_) => "backfill",
+            Command::Adopt(_) => "adopt",
+        }
+    }
+
+    /// Tells whether JSON alone is printed, so that a program can read it.
+    pub fn prints_json(&self) -> bool {
+        match self {
+            Command::Build(args) => args.dry.json,
+            Command::Run(args) => args.dry.json,
+            Command::Backfill(args) => args.dry.json,
+            Command::Plan(args) => args.json,
+            Command::Why(args) => args.json,
+            Command::Partitions(args) => args.json,
+            _ => false,
         }
     }
 }
@@ -236,9 +264,18 @@ pub struct PartitionArgs {
     /// How many seconds to wait for what another run is building
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub lock_timeout: u64,
-    /// Say what would be built, and touch nothing
+}
+
+/// `--dry-run`.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Partitions")]
+pub struct DryRunArgs {
+    /// Say what would be built and why, as plan does, and touch nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// With --dry-run: print the plan as JSON
+    #[arg(long, requires = "dry_run")]
+    pub json: bool,
 }
 
 /// `--store-failures`.
@@ -272,6 +309,9 @@ pub struct BuildArgs {
     pub partitions: PartitionArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub dry: DryRunArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub store: StoreArgs,
 }
 
@@ -293,6 +333,9 @@ pub struct RunArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub partitions: PartitionArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub dry: DryRunArgs,
 }
 
 /// `test`.
@@ -431,6 +474,106 @@ pub struct RunOperationArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub work: WorkArgs,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Nodes to plan for, as --select takes them; default: all
+    #[arg(value_name = "SELECTOR")]
+    pub nodes: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub select: SelectArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub types: TypeArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub refresh: RefreshArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub partitions: PartitionArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// The model, seed or source (landing.orders)
+    pub model: String,
+    /// The partition, such as 2026-11-05; none for what has no partitions
+    pub partition: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub clock: ClockArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `partitions`.
+#[derive(Debug, Args)]
+pub struct PartitionsArgs {
+    /// The model, seed or source (landing.orders)
+    pub model: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub clock: ClockArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub range: RangeArgs,
+    /// Hash the table's rows again; what is not what daygrain published will be built anew by the next run
+    #[arg(long)]
+    pub verify: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `backfill`.
+#[derive(Debug, Args)]
+pub struct BackfillArgs {
+    /// Models to build, as --select takes them
+    #[arg(value_name = "SELECTOR")]
+    pub nodes: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub select: SelectArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub work: WorkArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub partitions: PartitionArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub dry: DryRunArgs,
+}
+
+/// `adopt`.
+#[derive(Debug, Args)]
+pub struct AdoptArgs {
+    /// Models whose tables are adopted, as --select takes them
+    #[arg(value_name = "SELECTOR")]
+    pub nodes: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub select: SelectArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub clock: ClockArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub range: RangeArgs,
+    /// The model's name before it was renamed (or its table's, or schema.table): its history is taken along
+    #[arg(long, value_name = "OLD")]
+    pub from: Option<String>,
 }
 
 /// A form of what is logged.

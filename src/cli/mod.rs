@@ -9,6 +9,7 @@ mod output;
 pub mod pipeline;
 pub mod reporter;
 pub mod settings;
+mod shown;
 pub mod table;
 
 use std::path::Path;
@@ -46,7 +47,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let settings = match Settings::new(cli.command.name(), &cli.global, environment, &here) {
+    let mut settings = match Settings::new(cli.command.name(), &cli.global, environment, &here) {
         Ok(settings) => settings,
         Err(wrong) => {
             for diagnostic in &wrong {
@@ -55,6 +56,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    settings.quiet |= cli.command.prints_json();
     let reporter = reporter::start(output::reporter_settings(&settings));
     let invocation = Invocation {
         settings,
@@ -102,5 +104,10 @@ fn call(invocation: &Invocation, command: Command, here: &Path) -> CommandResult
         Command::Clean(args) => commands::clean::clean(invocation, args),
         Command::Init(args) => commands::init::init(invocation, args, here),
         Command::RunOperation(args) => commands::run_operation::run_operation(invocation, args),
+        Command::Plan(args) => commands::plan::plan(invocation, args),
+        Command::Why(args) => commands::why::why(invocation, args),
+        Command::Partitions(args) => commands::partitions::partitions(invocation, args),
+        Command::Backfill(args) => commands::work::backfill(invocation, args),
+        Command::Adopt(args) => commands::adopt::adopt(invocation, args),
     }
 }

@@ -22,6 +22,7 @@ use crate::ledger::{self, Input, Outcome, RecordState, TestRow};
 use crate::manifest::{Node, ResourceType, UniqueId};
 use crate::microbatch::{Batch as Bounds, BatchResults};
 use crate::planner::board::{Batch, ItemKind, Status, Wait};
+use crate::planner::causes::wait_phrase;
 use crate::planner::items::is_passed_through;
 use crate::planner::{Plan, Work};
 use crate::relation::{Relation, RelationKind};
@@ -102,6 +103,7 @@ impl Engine {
                 readers[read.item].push(at);
             }
         }
+        let replaced = sight.replaced.iter().copied().collect();
         let mut engine = Engine {
             newest_build: sight.newest_build,
             sight,
@@ -115,7 +117,7 @@ impl Engine {
             dirty: BTreeSet::new(),
             running: HashSet::new(),
             compared: HashSet::new(),
-            reshape: HashSet::new(),
+            reshape: replaced,
             progress: HashMap::new(),
             judged: HashMap::new(),
             ended_tests: Vec::new(),
@@ -183,6 +185,31 @@ impl Engine {
         self.audit_of
             .get(&before)
             .is_some_and(|judged| *judged != item && board.todo(*judged).next().is_some())
+    }
+
+    /// The steps of the relations that a view's step reads; none of any other step.
+    pub fn read_through(&self, step: usize) -> Vec<usize> {
+        let item = self.item_of.get(&step);
+        let item = item.map(|item| &self.sight.board.items[*item]);
+        let reads = item.filter(|item| item.stores_nothing).into_iter();
+        let reads = reads.flat_map(|item| &item.reads);
+        reads
+            .filter_map(|read| self.step_of.get(&read.item).copied())
+            .collect()
+    }
+
+    /// How many partitions are to be built, by node.
+    pub fn to_build(&self) -> Vec<(UniqueId, usize)> {
+        let board = &self.sight.board;
+        let items: BTreeSet<usize> = self.step_of.keys().copied().collect();
+        items
+            .into_iter()
+            .filter_map(|item| {
+                let allowed = board.scopes[item].allowed?;
+                let todo = board.todo(item).filter(|part| allowed.contains(*part));
+                Some((board.items[item].id.clone(), todo.count()))
+            })
+            .collect()
     }
 
     /// Tells whether a step is a relation of the engine's.
@@ -398,7 +425,11 @@ impl Engine {
             NodeStatus::NoOp => result.message = Some("fresh".to_owned()),
             NodeStatus::Skipped => result.message = result.waiting.first().cloned(),
             NodeStatus::Success if board.items[item].cut.is_some() => {
-                result.message = Some(format!("{built} {unit}, {} rows", progress.rows));
+                let mut message = format!("{built} {unit}, {} rows", progress.rows);
+                if !waiting.is_empty() {
+                    message.push_str(&format!(", {} waiting", waiting.len()));
+                }
+                result.message = Some(message);
             }
             _ => {}
         }
@@ -406,7 +437,16 @@ impl Engine {
             && result.diagnostic.is_none()
         {
             let key = board.key(item, *partition);
-            result.message = Some(format!("{key} of `{}` was refused: {reason}", node.name));
+            let mut message = format!("{key} of `{}` was refused: {reason}", node.name);
+            if board.items[item].cut.is_some() {
+                let schema = self.desk.ledger.schema().schema.as_deref();
+                message.push_str(&format!(
+                    "\nthe refused rows are in {}.refused_{}",
+                    schema.unwrap_or_default(),
+                    node.alias
+                ));
+            }
+            result.message = Some(message);
         }
         if let Some(cut) = &board.items[item].cut
             && built + failed > 0
@@ -433,16 +473,12 @@ impl Engine {
 
     fn told(&self, item: usize, partition: i32, wait: &Wait) -> String {
         let board = &self.sight.board;
-        let key = board.key(item, partition);
-        let (at, part, why) = match wait {
-            Wait::Missing(at, part) => (*at, *part, "which is not there"),
-            Wait::Failed(at, part) => (*at, *part, "which failed"),
+        let name = &board.items[item].name;
+        let what = match board.items[item].cut {
+            Some(_) => format!("{name} {}", board.key(item, partition)),
+            None => name.clone(),
         };
-        format!(
-            "{key} waits for {} of `{}`, {why}",
-            board.key(at, part),
-            board.items[at].name
-        )
+        format!("{what} waits for {}", wait_phrase(board, (wait, wait)))
     }
 
     /// Puts together all that a worker needs.
@@ -701,7 +737,7 @@ fn due_files(sight: &Sight) -> BTreeMap<UniqueId, DueFiles> {
 }
 
 /// What a partition would be built from now, for the ledger.
-fn inputs(board: &crate::planner::board::Board, at: usize, partition: i32) -> Vec<Input> {
+pub fn inputs(board: &crate::planner::board::Board, at: usize, partition: i32) -> Vec<Input> {
     let reads = board.items[at].reads.iter().filter(|read| read.tracked);
     reads
         .filter(|read| board.items[read.item].kind != ItemKind::Unversioned)

@@ -37,6 +37,8 @@ pub enum Event {
         total: usize,
         /// How many sessions run at once.
         threads: usize,
+        /// How many partitions the engine is going to build, by node, as far as is known.
+        partitions: Vec<(UniqueId, usize)>,
     },
     /// A node starts.
     NodeStarted {
@@ -56,12 +58,17 @@ pub enum Event {
         /// How many will run.
         total: usize,
     },
-    /// A batch of a microbatch model starts.
+    /// A node had nothing to do.
+    NodeFresh {
+        /// Which.
+        node: UniqueId,
+    },
+    /// A batch of a microbatch model, or of partitions, starts.
     BatchStarted {
         /// Which.
         batch: Arc<BatchFacts>,
     },
-    /// A batch of a microbatch model has ended.
+    /// A batch of a microbatch model, or of partitions, has ended.
     BatchFinished {
         /// Which.
         batch: Arc<BatchFacts>,
@@ -161,6 +168,25 @@ pub struct BatchFacts {
     pub index: usize,
     /// How many batches the model has.
     pub total: usize,
+    /// The partitions that it builds, where the engine does.
+    pub parts: Option<PartFacts>,
+}
+
+/// What a reporter says of the partitions of a batch; `index` and `total` then count partitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartFacts {
+    /// How long one is (`day`); `None` where there is only one, of a relation without partitions.
+    pub unit: Option<&'static str>,
+    /// How many the batch was to build.
+    pub count: usize,
+    /// Those that were published.
+    pub built: usize,
+    /// Those that a test refused.
+    pub refused: usize,
+    /// Those that failed otherwise.
+    pub failed: usize,
+    /// The rows that were published.
+    pub rows: u64,
 }
 
 /// What a reporter says of a node.
@@ -176,6 +202,8 @@ pub struct NodeFacts {
     pub materialization: String,
     /// Whether it is built in dbt's batches.
     pub microbatch: bool,
+    /// Whether the engine follows it.
+    pub followed: bool,
     /// Its relation as SQL writes it, where it has one; of a test, where its failures are stored.
     pub relation: Option<String>,
     /// Its relation in short (`schema.identifier`), where it has one.
@@ -208,6 +236,7 @@ impl NodeFacts {
             name: node.name.clone(),
             materialization: node.materialization().to_owned(),
             microbatch: node.microbatch.is_some(),
+            followed: node.upkeep.is_managed(),
             relation: has_relation.then(|| node.relation.render(dialect)),
             short_relation: has_relation.then(|| format!("{schema}.{}", node.alias)),
             path: node.original_path.clone(),

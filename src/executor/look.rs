@@ -26,14 +26,18 @@ use crate::ledger::{
     self, Build, FileRow, History, LAYOUT, Ledger, MOST_RECORDS, Outcome, Record, RecordState,
     RelationId, RunFacts, TestRow,
 };
+use crate::manifest::partitioning::Partitioning;
 use crate::manifest::{Node, UniqueId};
-use crate::planner::board::{ALL, Board, Item, ItemKind, Scope};
+use crate::planner::board::{ALL, Board, Item, ItemKind, PastRead, PastReads, Scope};
 use crate::planner::items::{self, Followed, Symbolic, is_passed_through};
 use crate::relation::Relation;
 use crate::table::{Datum, Table};
 
 /// How many relations' partitions are read by one query.
 const MOST_RELATIONS: usize = 100;
+
+/// The inputs of how many builds are read by one query.
+const MOST_BUILDS: usize = 1000;
 
 /// What a look may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +83,8 @@ pub struct Sight {
     pub tests: HashMap<String, TestRow>,
     /// The newest build that the ledger had.
     pub newest_build: i64,
+    /// Items whose table was cut otherwise meanwhile.
+    pub replaced: BTreeSet<usize>,
     /// The name of the hash that rows are hashed by.
     pub hash: String,
     /// What the user should know of the models before they are built.
@@ -89,6 +95,21 @@ pub struct Sight {
 pub fn is_followed(project: &Project) -> bool {
     let mut nodes = project.manifest.nodes.values();
     nodes.any(|node| node.upkeep.is_managed())
+}
+
+/// Renders what is managed with symbols, and finds what the engine follows.
+pub fn follow(project: &Arc<Project>, graph: &Graph) -> (BTreeMap<UniqueId, Symbolic>, Followed) {
+    let ids: Vec<UniqueId> = items::with_code(&project.manifest).into_iter().collect();
+    let symbolic: BTreeMap<UniqueId, Symbolic> = ids
+        .par_iter()
+        .filter_map(|id| {
+            let node = project.manifest.nodes.get(id)?;
+            Some((id.clone(), fingerprint::fingerprint(project, node)))
+        })
+        .collect();
+    let dialect = project.facts.dialect;
+    let followed = items::follow(&project.manifest, graph, dialect, &symbolic);
+    (symbolic, followed)
 }
 
 /// Looks at everything that the engine follows; `None` where it follows nothing.
@@ -108,16 +129,7 @@ pub fn look(
     }
     let one = |wrong: Box<Diagnostic>| vec![*wrong];
     session.begin_node(project, None);
-    let ids: Vec<UniqueId> = items::with_code(&project.manifest).into_iter().collect();
-    let symbolic: BTreeMap<UniqueId, Symbolic> = ids
-        .par_iter()
-        .filter_map(|id| {
-            let node = project.manifest.nodes.get(id)?;
-            Some((id.clone(), fingerprint::fingerprint(project, node)))
-        })
-        .collect();
-    let dialect = project.facts.dialect;
-    let mut followed = items::follow(&project.manifest, graph, dialect, &symbolic);
+    let (symbolic, mut followed) = follow(project, graph);
     let mut store = Store {
         project,
         session,
@@ -151,6 +163,9 @@ pub fn look(
     store
         .outside_changes(&followed.items, &mut histories, &facts)
         .map_err(one)?;
+    let replaced = store
+        .replaced(&followed.items, &mut histories, &read, &facts)
+        .map_err(one)?;
     let files = sources(&store, &followed.items, &mut histories, &read, &facts, ask)?;
     let scopes = followed
         .items
@@ -168,6 +183,9 @@ pub fn look(
         } = board;
         board = Board::new(items, histories, scopes, as_of);
     }
+    if let Some(past) = store.past(&board).map_err(one)? {
+        board = board.with_past(past);
+    }
     Ok(Some(Sight {
         board,
         symbolic,
@@ -181,6 +199,7 @@ pub fn look(
             .map(|row| (row.test.clone(), row))
             .collect(),
         newest_build: read.newest_build,
+        replaced,
         hash,
         warnings: volatile_partitions(project, &followed, selected),
         followed,
@@ -239,6 +258,22 @@ pub fn civil_text(moment: Timestamp) -> String {
     utc.to_string().replace('T', " ")
 }
 
+/// The partitions that lie within what is asked for.
+pub fn bounds(cut: &Partitioning, ask: &Ask) -> PartitionRange {
+    let granularity = cut.calendar.granularity;
+    let first = ask
+        .start
+        .map_or(i32::MIN, |start| granularity.containing(start));
+    let last = ask.end.map_or(i32::MAX, |end| {
+        let before = granularity.containing(end);
+        match granularity.civil_start(before) < end {
+            true => before,
+            false => before - 1,
+        }
+    });
+    PartitionRange::new(first, last)
+}
+
 fn scope(item: &Item, selected: &BTreeSet<UniqueId>, ask: &Ask) -> Scope {
     let builds = matches!(item.kind, ItemKind::Managed | ItemKind::Rebuilt);
     if !builds || !selected.contains(&item.id) {
@@ -246,20 +281,7 @@ fn scope(item: &Item, selected: &BTreeSet<UniqueId>, ask: &Ask) -> Scope {
     }
     let allowed = match &item.cut {
         None => PartitionRange::one(ALL),
-        Some(cut) => {
-            let granularity = cut.calendar.granularity;
-            let first = ask
-                .start
-                .map_or(i32::MIN, |start| granularity.containing(start));
-            let last = ask.end.map_or(i32::MAX, |end| {
-                let before = granularity.containing(end);
-                match granularity.civil_start(before) < end {
-                    true => before,
-                    false => before - 1,
-                }
-            });
-            PartitionRange::new(first, last)
-        }
+        Some(cut) => bounds(cut, ask),
     };
     Scope {
         allowed: Some(allowed),
@@ -275,6 +297,7 @@ struct Read {
     files: Vec<FileRow>,
     tests: Vec<TestRow>,
     newest_build: i64,
+    names: Vec<(RelationId, String)>,
 }
 
 /// The ledger and the session that asks it.
@@ -376,8 +399,10 @@ impl Store<'_> {
             }
         }
         let markers = self.fetch(&self.ledger.read_relations())?;
+        let mut names = Vec::new();
         for row in &markers.rows {
             let relation = RelationId(ledger::number(row, 0));
+            names.push((relation, row.get(1).map(Datum::to_text).unwrap_or_default()));
             if let (Some(history), Some(Datum::Text(marker))) =
                 (histories.get_mut(&relation), row.get(3))
             {
@@ -391,7 +416,39 @@ impl Store<'_> {
             files,
             tests,
             newest_build,
+            names,
         })
+    }
+
+    /// Finds tables that were cut otherwise after what the ledger says of them: a relation of the
+    /// same name and another shape was built since, so that nothing of the older one is there.
+    fn replaced(
+        &self,
+        items: &[Item],
+        histories: &mut [History],
+        read: &Read,
+        facts: &RunFacts,
+    ) -> Result<BTreeSet<usize>, Box<Diagnostic>> {
+        let others = |item: &Item| -> Vec<RelationId> {
+            let others = read.names.iter().filter(|(id, name)| {
+                *id != item.relation && item.kind == ItemKind::Managed && *name == item.physical
+            });
+            others.map(|(id, _)| *id).collect()
+        };
+        let mut lost = Vec::new();
+        for (at, item) in items.iter().enumerate() {
+            let others = others(item);
+            if others.is_empty() || histories[at].records().next().is_none() {
+                continue;
+            }
+            let newest = self.fetch(&self.ledger.read_newest(&others))?;
+            let newest = newest.rows.iter().map(|row| ledger::number(row, 1));
+            let newest = newest.max().unwrap_or(0);
+            let older = visible(&histories[at]).filter(|(_, record)| record.build < newest);
+            lost.extend(older.map(|(part, _)| (at, part)));
+        }
+        self.record_lost(items, histories, &lost, facts)?;
+        Ok(lost.into_iter().map(|(at, _)| at).collect())
     }
 
     /// Looks at the schemas of what is followed, unless that was done.
@@ -551,6 +608,38 @@ impl Store<'_> {
             ],
         )?;
         Ok(read_content(&self.fetch(&sql)?, cut, "", ""))
+    }
+
+    /// What partitions have read whose older code stays, by item; `None` where there are none.
+    fn past(&self, board: &Board) -> Result<Option<Vec<PastReads>>, Box<Diagnostic>> {
+        let kept: Vec<(usize, i32, i64)> = (0..board.items.len())
+            .flat_map(|at| {
+                let kept = board.kept(at).into_iter();
+                kept.map(move |(part, record)| (at, part, record.build))
+            })
+            .collect();
+        if kept.is_empty() {
+            return Ok(None);
+        }
+        let places: HashMap<RelationId, usize> = (board.items.iter().enumerate())
+            .map(|(at, item)| (item.relation, at))
+            .collect();
+        let mut past = vec![HashMap::new(); board.items.len()];
+        for some in kept.chunks(MOST_BUILDS) {
+            let builds: Vec<i64> = some.iter().map(|(_, _, build)| *build).collect();
+            let mut reads: HashMap<i64, Vec<PastRead>> = HashMap::new();
+            for input in ledger::inputs(&self.fetch(&self.ledger.read_inputs(&builds))?) {
+                reads.entry(input.build).or_default().push(PastRead {
+                    item: places.get(&input.upstream).copied(),
+                    range: PartitionRange::new(input.first, input.last),
+                    found: (input.digest as u64, input.parts.unsigned_abs()),
+                });
+            }
+            for (at, part, build) in some {
+                past[*at].insert(*part, reads.remove(build).unwrap_or_default());
+            }
+        }
+        Ok(Some(past))
     }
 
     /// Takes over the tables of microbatch models that have opted in and that the ledger does not know:
@@ -730,11 +819,7 @@ fn sources(
             .iter()
             .filter(|row| row.relation == item.relation)
             .collect();
-        let has_files = source
-            .external
-            .as_ref()
-            .is_some_and(|external| external.get("location").is_some());
-        let seen = if has_files {
+        let seen = if stage::has_files(source) {
             match stage::list(store.project, source, cut, item.relation, &known) {
                 Ok((found, seen)) => {
                     files.insert(at, Arc::new(found));
@@ -825,8 +910,9 @@ fn take_seen(
     for seen in changed {
         let number = numbers.next().unwrap_or_default();
         let before = history.record(seen.partition);
+        // What comes back counts as new: what reads everything may have been built without it.
         let version = before
-            .filter(|before| before.content == seen.content)
+            .filter(|before| before.content == seen.content && before.state == RecordState::Seen)
             .map_or(number, |before| before.version);
         let record = Record {
             build: number,

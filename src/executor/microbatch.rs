@@ -258,6 +258,7 @@ impl Run<'_> {
             label: self.size.label(self.batches[at].start),
             index: at + 1,
             total: self.batches.len(),
+            parts: None,
         })
     }
 

@@ -4,6 +4,7 @@
 //! materialize one node at a time ([`node`]) and send what came out back. What happens is told as
 //! [`event::Event`]s over one channel; nothing here writes to a terminal.
 
+pub mod adopt;
 mod cache;
 mod comment;
 pub mod compile;
@@ -16,8 +17,10 @@ pub mod locate;
 pub mod look;
 mod microbatch;
 pub mod node;
+mod preview;
 pub mod publish;
 pub mod reads;
+pub mod recall;
 mod resolver;
 pub mod run;
 pub mod schemas;
@@ -25,6 +28,7 @@ mod seed;
 pub mod session;
 mod slots;
 pub mod stage;
+pub mod why;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

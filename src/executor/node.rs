@@ -19,20 +19,7 @@ use crate::planner::Work;
 use crate::source::{SourceFile, Span};
 use crate::table::{Datum, Table};
 
-/// Does one node's work; every failure ends in the result.
-pub fn run_node(
-    project: &Arc<Project>,
-    session: &Arc<Session>,
-    node: &Arc<Node>,
-    facts: Arc<NodeFacts>,
-    work: Work,
-    thread: &str,
-) -> NodeResult {
-    let shown = Shown::of(project, node);
-    run_shown(project, session, (node, &shown), &facts, work, thread)
-}
-
-/// As [`run_node`], with what templates see of the node.
+/// Does one node's work, as its templates are shown it; every failure ends in the result.
 pub(super) fn run_shown(
     project: &Arc<Project>,
     session: &Arc<Session>,

@@ -14,10 +14,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::compile::Shown;
 use super::engine::Engine;
-use super::event::{BatchFacts, Event, NodeFacts, NodeResult, NodeStatus};
+use super::event::{BatchFacts, Event, NodeFacts, NodeResult, NodeStatus, PartFacts};
 use super::look::{Ask, Look, look};
-use super::node::run_node;
+use super::node::run_shown;
+use super::preview::Preview;
 use super::publish::{self, Ended, Job};
 use super::session::{Session, SessionShared};
 use super::slots::Slots;
@@ -167,6 +169,10 @@ pub fn run(
         ready: BinaryHeap::new(),
         arrived: Vec::new(),
         engine,
+        preview: match options.work {
+            Work::Compile => Preview::new(project, graph, options.ask.as_of).map(Arc::new),
+            _ => None,
+        },
         master: &master,
         ended: vec![false; nodes.len()],
         results: Vec::new(),
@@ -190,6 +196,10 @@ pub fn run(
             .to_owned(),
         total: nodes.len(),
         threads: options.threads,
+        partitions: loop_state
+            .engine
+            .as_ref()
+            .map_or_else(Vec::new, Engine::to_build),
     });
     if loop_state.interrupted {
         shared.send(Event::Cancelling);
@@ -260,12 +270,22 @@ fn waits(plan: &Plan, engine: Option<&Engine>) -> Vec<Vec<usize>> {
     let steps = plan.steps.iter().enumerate();
     steps
         .map(|(step, planned)| {
-            let before = planned.after.iter().copied();
-            before
-                .filter(|before| {
-                    engine.is_none_or(|engine| !engine.waits_by_partition(step, *before))
-                })
-                .collect()
+            let Some(engine) = engine else {
+                return planned.after.clone();
+            };
+            // A view is there before all that it shows is.
+            let behind_views = planned
+                .after
+                .iter()
+                .flat_map(|before| engine.read_through(*before));
+            let before: BTreeSet<usize> = planned
+                .after
+                .iter()
+                .copied()
+                .chain(behind_views)
+                .filter(|before| !engine.waits_by_partition(step, *before))
+                .collect();
+            before.into_iter().collect()
         })
         .collect()
 }
@@ -299,6 +319,8 @@ struct Loop<'a> {
     interrupted: bool,
     on_failure: OnFailure,
     engine: Option<Engine>,
+    /// What partitioned models see where they are only compiled.
+    preview: Option<Arc<Preview>>,
     master: &'a Arc<Session>,
 }
 
@@ -327,6 +349,7 @@ impl Loop<'_> {
                 let total = nodes.len();
                 let desk_of_engine = self.engine.as_ref().map(|engine| Arc::clone(&engine.desk));
                 let work = options.work;
+                let preview = self.preview.clone();
                 let body = move || {
                     for task in tasks {
                         let (step, index) = match task {
@@ -369,8 +392,12 @@ impl Loop<'_> {
                             {
                                 return publish::run_test(desk, &session, node, &fact);
                             }
-                            let fact = Arc::clone(&fact);
-                            run_node(project, &session, node, fact, work, &thread)
+                            let seen = preview.as_ref().and_then(|view| view.view(project, node));
+                            let shown = match seen {
+                                Some(view) => Shown::of_partitions(project, node, view),
+                                None => Shown::of(project, node),
+                            };
+                            run_shown(project, &session, (node, &shown), &fact, work, &thread)
                         };
                         let result = catch_unwind(AssertUnwindSafe(turn)).unwrap_or_else(|_| {
                             // Nobody knows in what state the session was left.
@@ -486,7 +513,10 @@ impl Loop<'_> {
         let any = !ended.is_empty();
         for (step, result) in ended {
             // What was fresh is not told line by line.
-            if result.status != NodeStatus::NoOp {
+            if result.status == NodeStatus::NoOp {
+                let node = result.node.unique_id.clone();
+                self.shared.send(Event::NodeFresh { node });
+            } else {
                 self.started += 1;
                 self.shared.send(Event::NodeFinished {
                     result: Arc::new(result.clone()),
@@ -663,14 +693,22 @@ fn run_job(
     facts: &Arc<NodeFacts>,
     events: &Sender<Event>,
 ) -> Ended {
-    let batch = Arc::new(BatchFacts {
+    let mut batch = BatchFacts {
         node: Arc::clone(facts),
         label: job.keys(),
         index: job.done + 1,
         total: job.done + job.left,
-    });
+        parts: Some(PartFacts {
+            unit: job
+                .cut
+                .as_ref()
+                .map(|cut| cut.calendar.granularity.as_str()),
+            count: job.parts.len(),
+            ..PartFacts::default()
+        }),
+    };
     let _ = events.send(Event::BatchStarted {
-        batch: Arc::clone(&batch),
+        batch: Arc::new(batch.clone()),
     });
     let build = AssertUnwindSafe(|| publish::build(desk, session, job));
     let ended = catch_unwind(build).unwrap_or_else(|_| {
@@ -689,8 +727,16 @@ fn run_job(
         if !ended.failed.is_empty() {
             result.status = NodeStatus::Error;
         }
+        if let Some(parts) = &mut batch.parts {
+            let failed = ended.failed.iter();
+            let refused = failed.filter(|(_, outcome, _)| *outcome == Outcome::Refused);
+            parts.refused = refused.count();
+            parts.failed = ended.failed.len() - parts.refused;
+            parts.built = ended.published.len();
+            parts.rows = ended.rows;
+        }
         let _ = events.send(Event::BatchFinished {
-            batch,
+            batch: Arc::new(batch),
             result: Arc::new(result),
         });
     }

@@ -9,6 +9,7 @@ use super::look::Seen;
 use super::session::Session;
 use crate::calendar::PartitionRange;
 use crate::diagnostic::Diagnostic;
+use crate::dialect::Dialect;
 use crate::landing::{self, Destination, FileEntry, FileSource, LoadFailure, Surroundings};
 use crate::ledger::{self, FileRow, RelationId};
 use crate::manifest::Source;
@@ -29,6 +30,12 @@ fn surroundings(project: &Project) -> Surroundings<'_> {
         root: &project.root,
         environment: &project.facts.environment,
     }
+}
+
+/// When a file was written, and the store's tag, as the ledger keeps them.
+pub fn stamp(file: &FileEntry) -> String {
+    let tag = file.etag.as_deref().unwrap_or_default();
+    format!("{} {tag}", file.modified)
 }
 
 /// Lists a source's files, and tells which versions its partitions have.
@@ -67,11 +74,7 @@ pub fn list(
         let mut rows = Vec::new();
         for file in files {
             let size = i64::try_from(file.size).unwrap_or(i64::MAX);
-            let stamp = format!(
-                "{} {}",
-                file.modified,
-                file.etag.as_deref().unwrap_or_default()
-            );
+            let stamp = stamp(file);
             let same = known
                 .get(&(partition, file.path.as_str()))
                 .filter(|row| row.size == size && row.stamp == stamp);
@@ -111,6 +114,26 @@ pub enum StagedFor {
     Test,
 }
 
+/// Tells whether a source says where its files are.
+pub fn has_files(source: &Source) -> bool {
+    let external = source.external.as_ref();
+    external.is_some_and(|external| external.get("location").is_some())
+}
+
+/// The table that holds the rows of a source's files for the model that is built from them.
+pub fn staging(dialect: &Dialect, source: &Source) -> Relation {
+    let name = format!("{}.{}", source.source_name, source.name);
+    named(dialect, StagedFor::Model, &name)
+}
+
+fn named(dialect: &Dialect, reader: StagedFor, source: &str) -> Relation {
+    let stem = match reader {
+        StagedFor::Model => "__daygrain__",
+        StagedFor::Test => "__daygrain__tested_",
+    };
+    landing::staging(dialect, &format!("{stem}{}", source.replace('.', "_")))
+}
+
 /// Loads the files of some partitions; returns the table that holds their rows.
 ///
 /// # Errors
@@ -128,12 +151,7 @@ pub fn load(
         .filter(|(partition, _)| wanted.contains(**partition))
         .flat_map(|(_, files)| files.iter().cloned())
         .collect();
-    let stem = match reader {
-        StagedFor::Model => "__daygrain__",
-        StagedFor::Test => "__daygrain__tested_",
-    };
-    let name = format!("{stem}{}", source.spec.name.replace('.', "_"));
-    let staging = landing::staging(project.facts.dialect, &name);
+    let staging = named(project.facts.dialect, reader, &source.spec.name);
     let into = Destination {
         warehouse: &**session,
         dialect: project.facts.dialect,

@@ -56,6 +56,13 @@ pub struct Record {
     pub rows: i64,
 }
 
+impl Record {
+    /// Tells whether its rows are not what was published.
+    pub fn is_lost(&self) -> bool {
+        self.state == RecordState::Lost
+    }
+}
+
 /// A build that came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -74,6 +81,7 @@ pub struct History {
     cells: Vec<Option<Record>>,
     sums: SumTree,
     counts: SumTree,
+    lost: usize,
     /// The newest attempt in vain of a partition, where nothing was published after it.
     pub attempts: BTreeMap<i32, Attempt>,
     /// What the catalogue showed when it was last published.
@@ -100,17 +108,14 @@ impl History {
     }
 
     fn sum_up(&mut self) {
-        let mixed = |(at, cell): (usize, &Option<Record>)| {
-            cell.map_or(0, |record| mix(self.partition(at), record.version))
-        };
-        let sums: Vec<u64> = self.cells.iter().enumerate().map(mixed).collect();
-        let counts: Vec<u64> = self
-            .cells
-            .iter()
-            .map(|cell| u64::from(cell.is_some()))
-            .collect();
+        let cells = self.cells.iter().enumerate();
+        let (sums, counts): (Vec<u64>, Vec<u64>) = cells
+            .map(|(at, cell)| weight(self.partition(at), cell.as_ref()))
+            .unzip();
         self.sums = SumTree::new(&sums);
         self.counts = SumTree::new(&counts);
+        let lost = |cell: &&Option<Record>| cell.is_some_and(|record| record.is_lost());
+        self.lost = self.cells.iter().filter(lost).count();
     }
 
     fn partition(&self, at: usize) -> i32 {
@@ -139,11 +144,15 @@ impl History {
         }
         match self.place(partition) {
             Some(at) => {
-                let before = self.cells[at].map_or(0, |old| mix(partition, old.version));
-                let after = mix(partition, record.version);
-                self.sums.add(at, after.wrapping_sub(before));
-                self.counts.add(at, u64::from(self.cells[at].is_none()));
-                self.cells[at] = Some(record);
+                let old = self.cells[at].replace(record);
+                let (before, after) = (
+                    weight(partition, old.as_ref()),
+                    weight(partition, Some(&record)),
+                );
+                self.sums.add(at, after.0.wrapping_sub(before.0));
+                self.counts.add(at, after.1.wrapping_sub(before.1));
+                self.lost += usize::from(record.is_lost());
+                self.lost -= usize::from(old.is_some_and(|old| old.is_lost()));
             }
             None => {
                 let mut records: Vec<(i32, Record)> = self.records().collect();
@@ -176,7 +185,12 @@ impl History {
         }
     }
 
-    /// The digest of the versions in a range, and how many there are.
+    /// Tells whether rows of some partition are not what was published.
+    pub fn has_lost(&self) -> bool {
+        self.lost > 0
+    }
+
+    /// The digest of the versions in a range, and how many there are; what is lost has no version.
     pub fn digest(&self, range: PartitionRange) -> (u64, u64) {
         if range.is_empty() || self.cells.is_empty() {
             return (0, 0);
@@ -199,6 +213,14 @@ impl History {
         ));
         let versions = inside.iter().filter_map(|part| self.record(part));
         versions.map(|record| record.version).max().unwrap_or(0)
+    }
+}
+
+/// What a partition adds to the digest and the count.
+fn weight(partition: i32, record: Option<&Record>) -> (u64, u64) {
+    match record {
+        Some(record) if !record.is_lost() => (mix(partition, record.version), 1),
+        _ => (0, 0),
     }
 }
 

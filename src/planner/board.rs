@@ -5,6 +5,7 @@
 //! partition; a run asks it again before each step, when what was built meanwhile is known, so that
 //! cut-off needs no logic of its own.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -205,6 +206,8 @@ impl Status {
 struct Lane {
     first: i32,
     statuses: Vec<Status>,
+    /// What each counts for in the sums below.
+    weights: Vec<Weights>,
     /// To be built, or being built.
     todo: SumTree,
     /// Of these, those that get a new version for sure.
@@ -227,6 +230,7 @@ impl Lane {
         Lane {
             first: range.first,
             statuses: vec![Status::NotDue; range.len()],
+            weights: vec![Weights::default(); range.len()],
             todo: tree(),
             sure: tree(),
             holes: tree(),
@@ -264,37 +268,41 @@ impl Lane {
     }
 
     fn mark(&mut self, at: usize, status: Status, record: Option<&Record>) {
-        let (was, is) = (weights(&self.statuses[at]), weights(&status));
-        let hole = |status: &Status| {
-            let nothing = record.is_none_or(|record| record.state == RecordState::Lost);
-            let blocks = match status {
-                Status::Waiting { .. } | Status::Missing => nothing,
-                Status::Stale { .. } => false,
-                _ => false,
-            };
-            u64::from(blocks)
-        };
-        let (was_hole, is_hole) = (hole(&self.statuses[at]), hole(&status));
-        self.todo.add(at, is.0.wrapping_sub(was.0));
-        let sure = |status: &Status, weight: u64| {
-            let fresh = record.is_none() && matches!(status, Status::Stale { certain: true, .. });
-            weight * u64::from(fresh)
-        };
-        let (was_sure, is_sure) = (sure(&self.statuses[at], was.0), sure(&status, is.0));
-        self.sure.add(at, is_sure.wrapping_sub(was_sure));
-        self.holes.add(at, is_hole.wrapping_sub(was_hole));
-        self.gone.add(at, is.1.wrapping_sub(was.1));
-        self.open = self.open + is.0 as usize - was.0 as usize;
+        // The record may have changed since the status was given, so what it counted for is kept.
+        let (was, is) = (self.weights[at], Weights::of(&status, record));
+        let change = |was: bool, is: bool| u64::from(is).wrapping_sub(u64::from(was));
+        self.todo.add(at, change(was.todo, is.todo));
+        self.sure.add(at, change(was.sure, is.sure));
+        self.holes.add(at, change(was.hole, is.hole));
+        self.gone.add(at, change(was.gone, is.gone));
+        self.open = self.open + usize::from(is.todo) - usize::from(was.todo);
         self.statuses[at] = status;
+        self.weights[at] = is;
     }
 }
 
-/// How a status counts: to be built, and gone.
-fn weights(status: &Status) -> (u64, u64) {
-    match status {
-        Status::Stale { .. } => (1, 0),
-        Status::Expired => (0, 1),
-        _ => (0, 0),
+/// What a partition counts for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weights {
+    todo: bool,
+    sure: bool,
+    hole: bool,
+    gone: bool,
+}
+
+impl Weights {
+    fn of(status: &Status, record: Option<&Record>) -> Weights {
+        let todo = matches!(status, Status::Stale { .. });
+        let blocks = matches!(
+            status,
+            Status::Waiting { .. } | Status::Missing | Status::Frozen { .. }
+        );
+        Weights {
+            todo,
+            sure: record.is_none() && matches!(status, Status::Stale { certain: true, .. }),
+            hole: blocks && record.is_none_or(Record::is_lost),
+            gone: matches!(status, Status::Expired),
+        }
     }
 }
 
@@ -311,7 +319,22 @@ pub struct Board {
     pub as_of: Timestamp,
     /// The newest partition of each that is closed at that clock.
     closed: Vec<i32>,
+    past: Vec<PastReads>,
     lanes: Vec<Lane>,
+}
+
+/// What partitions of one item have read, whose older code stays.
+pub type PastReads = HashMap<i32, Vec<PastRead>>;
+
+/// What a partition of older code read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastRead {
+    /// The place of what was read; `None` where it is followed no more.
+    pub item: Option<usize>,
+    /// Which of its partitions.
+    pub range: PartitionRange,
+    /// The digest of their versions, and how many there were.
+    pub found: (u64, u64),
 }
 
 impl Board {
@@ -328,21 +351,53 @@ impl Board {
         });
         let mut board = Board {
             closed: closed.collect(),
+            past: vec![HashMap::new(); items.len()],
             lanes: vec![Lane::default(); items.len()],
             items,
             histories,
             scopes,
             as_of,
         };
-        for at in 0..board.items.len() {
-            let range = board.extent(at);
-            board.lanes[at] = Lane::new(range);
+        board.judge_all();
+        board
+    }
+
+    /// Judges anew, where older code stays, by what it read and not by what today's code would read;
+    /// `past` has such partitions by item.
+    pub fn with_past(self, past: Vec<PastReads>) -> Board {
+        let mut board = Board { past, ..self };
+        board.judge_all();
+        board
+    }
+
+    /// The partitions of an item that older code has built, which stays.
+    pub fn kept(&self, at: usize) -> Vec<(i32, Record)> {
+        let records = self.histories[at].records();
+        records
+            .filter(|(_, record)| self.is_kept(at, record))
+            .collect()
+    }
+
+    fn is_kept(&self, at: usize, record: &Record) -> bool {
+        let item = &self.items[at];
+        let keeps = |cut: &Arc<Partitioning>| cut.on_code_change == OnCodeChange::Keep;
+        let is_older = record.code != item.code && record.state != RecordState::Adopted;
+        is_older && item.cut.as_ref().is_some_and(keeps)
+    }
+
+    fn judge_all(&mut self) {
+        for at in 0..self.items.len() {
+            // What is there and not due, as when a run's clock is put back, is left alone.
+            let due = self.due(at);
+            let scope = &mut self.scopes[at];
+            scope.allowed = scope.allowed.map(|allowed| allowed.intersect(due));
+            let range = self.extent(at);
+            self.lanes[at] = Lane::new(range);
             for partition in range.iter() {
-                let status = board.first_status(at, partition);
-                board.set_status(at, partition, status);
+                let status = self.first_status(at, partition);
+                self.set_status(at, partition, status);
             }
         }
-        board
     }
 
     /// The partitions of an item that are due.
@@ -517,9 +572,7 @@ impl Board {
             .is_some_and(|allowed| allowed.contains(partition));
         match self.judge(at, partition) {
             // What this command does not build stays as it is; where nothing is, readers wait.
-            Status::Stale { why, .. }
-                if !allowed && record.is_none_or(|record| record.state == RecordState::Lost) =>
-            {
+            Status::Stale { why, .. } if !allowed && record.is_none_or(Record::is_lost) => {
                 Status::Waiting {
                     why,
                     wait: Wait::Missing(at, partition),
@@ -539,13 +592,12 @@ impl Board {
             let older = self.histories[at].record(partition).is_some_and(|record| {
                 record.state == RecordState::Adopted || record.code != self.items[at].code
             });
-            if let Some(wait) = self.failed_input(at, partition) {
-                let why = match wait {
-                    Wait::Failed(item, part) | Wait::Missing(item, part) => {
-                        Why::Upstream(item, PartitionRange::one(part))
-                    }
+            let tracked = |read: &&ItemRead| read.tracked;
+            if let Some((item, part)) = self.failed_input(at, partition, tracked) {
+                return Status::Waiting {
+                    why: Why::Upstream(item, PartitionRange::one(part)),
+                    wait: Wait::Failed(item, part),
                 };
-                return Status::Waiting { why, wait };
             }
             return if older {
                 Status::OlderCode
@@ -556,7 +608,8 @@ impl Board {
         if let Some(gone) = self.gone_input(at, partition) {
             return Status::Frozen { why, gone };
         }
-        if let Some(wait) = self.failed_input(at, partition) {
+        if let Some((item, part)) = self.failed_input(at, partition, |_| true) {
+            let wait = Wait::Failed(item, part);
             return Status::Waiting { why, wait };
         }
         match self.missing_input(at, partition) {
@@ -588,20 +641,39 @@ impl Board {
             }
             _ => {}
         }
-        let keeps = item
-            .cut
-            .as_ref()
-            .is_some_and(|cut| cut.on_code_change == OnCodeChange::Keep);
-        if record.code != item.code && record.state != RecordState::Adopted && !keeps {
+        if self.is_kept(at, record) {
+            if let Some(past) = self.past[at].get(&partition) {
+                return self.past_staleness(past);
+            }
+        } else if record.code != item.code && record.state != RecordState::Adopted {
             return Some((Why::Code, true));
         }
         if record.inputs != self.digest(at, partition) {
-            return Some((Why::Inputs, true));
+            // What is lost may come back as it was.
+            return Some((Why::Inputs, !self.reads_lost(at, partition)));
         }
         if let Some(unversioned) = self.unversioned_input(at, partition) {
             return Some((Why::Unversioned(unversioned), true));
         }
         self.pending_input(at, partition)
+    }
+
+    /// Whether what older code read is not what it was, or may not be once this run has built it.
+    fn past_staleness(&self, past: &[PastRead]) -> Option<(Why, bool)> {
+        let changed = |read: &PastRead| {
+            let now = read
+                .item
+                .map(|item| self.histories[item].digest(read.range));
+            now != Some(read.found)
+        };
+        if past.iter().any(changed) {
+            return Some((Why::Inputs, true));
+        }
+        past.iter().find_map(|read| {
+            let item = read.item?;
+            let pending = self.buildable(item, &self.lanes[item], read.range) > 0;
+            pending.then_some((Why::Upstream(item, read.range), false))
+        })
     }
 
     fn is_closed(&self, at: usize, partition: i32) -> bool {
@@ -618,6 +690,17 @@ impl Board {
         tracked
             .find(|read| self.items[read.item].kind == ItemKind::Unversioned)
             .map(|read| read.item)
+    }
+
+    fn reads_lost(&self, at: usize, partition: i32) -> bool {
+        let mut tracked = self.items[at].reads.iter().filter(|read| read.tracked);
+        tracked.any(|read| {
+            let history = &self.histories[read.item];
+            let range = self.read_range(at, partition, *read);
+            let mut inside = range.intersect(history.extent()).iter();
+            history.has_lost()
+                && inside.any(|part| history.record(part).is_some_and(Record::is_lost))
+        })
     }
 
     /// A tracked input that this run builds.
@@ -645,8 +728,14 @@ impl Board {
         }
     }
 
-    fn failed_input(&self, at: usize, partition: i32) -> Option<Wait> {
-        self.items[at].reads.iter().find_map(|read| {
+    fn failed_input(
+        &self,
+        at: usize,
+        partition: i32,
+        among: impl FnMut(&&ItemRead) -> bool,
+    ) -> Option<(usize, i32)> {
+        let mut reads = self.items[at].reads.iter().filter(among);
+        reads.find_map(|read| {
             let range = self.read_range(at, partition, *read);
             let lane = &self.lanes[read.item];
             let enough = self.items[at].stores_nothing && lane.published;
@@ -654,7 +743,7 @@ impl Board {
                 return None;
             }
             let failed = lane.find(&lane.failed, range)?;
-            Some(Wait::Failed(read.item, failed))
+            Some((read.item, failed))
         })
     }
 
@@ -844,9 +933,8 @@ impl Board {
 
     /// Records that a partition was published.
     pub fn published(&mut self, at: usize, partition: i32, record: Record) {
-        // The status leaves its counts by the record that it came with.
-        self.set_status(at, partition, Status::Fresh);
         self.histories[at].set(partition, record);
+        self.set_status(at, partition, Status::Fresh);
         self.lanes[at].published = true;
     }
 

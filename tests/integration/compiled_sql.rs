@@ -10,7 +10,8 @@ use crate::support::sandbox::Sandbox;
 
 /// The compiled models, by file.
 fn compiled(sandbox: &Sandbox) -> BTreeMap<String, String> {
-    let args = ["compile", "--quiet", "--exclude", "resource_type:test"];
+    let args = "compile --quiet --as-of 2026-11-15 --exclude resource_type:test";
+    let args: Vec<&str> = args.split(' ').collect();
     sandbox.run(&args).expect(0);
     let root = sandbox
         .path()

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod board;
 mod cli_reference;
 mod compiled_sql;
 mod floors;
@@ -11,6 +12,7 @@ mod merge;
 mod microbatch;
 mod opt_in;
 mod postgres;
+mod rules;
 mod run_loop;
 mod secrets;
 mod separable;

@@ -87,6 +87,26 @@ impl Story {
             .collect()
     }
 
+    /// What a build would do, by model: the partitions, and whether they are built for sure.
+    #[track_caller]
+    fn plan(&self) -> BTreeMap<String, (Vec<String>, bool)> {
+        let ran = self
+            .sandbox
+            .run(&["plan", "--json", "--as-of", "2026-11-15"]);
+        let plan: Json = serde_json::from_str(&ran.expect(0).stdout).unwrap();
+        let steps = plan["steps"].as_array().unwrap().iter();
+        steps
+            .map(|step| {
+                let name = step["node"].as_str().unwrap().rsplit('.').next().unwrap();
+                let parts = step["partitions"].as_array().unwrap().iter();
+                let parts = parts
+                    .map(|part| part.as_str().unwrap().to_owned())
+                    .collect();
+                (name.to_owned(), (parts, step["certain"].as_bool().unwrap()))
+            })
+            .collect()
+    }
+
     /// The status of a model, as the artifact says it.
     fn status(&self, model: &str) -> String {
         let artifact: Json =
@@ -213,7 +233,25 @@ fn late_payment(story: &Story) {
          where order_id = 'o-late-payment'";
     assert_eq!(story.one(status)["s"], "failure");
     story.arrives("late-payment");
-    // (the plan)
+    let before = story.recorded("{ledger}.builds");
+    let plan = story.plan();
+    assert_eq!(
+        story.recorded("{ledger}.builds"),
+        before,
+        "a plan touches nothing"
+    );
+    assert_eq!(plan["transaction"], (vec!["2026-11-12".to_owned()], true));
+    // Every day whose window holds 11-12, if it turns out changed.
+    let window = [
+        "2026-11-09",
+        "2026-11-10",
+        "2026-11-11",
+        "2026-11-12",
+        "2026-11-13",
+    ];
+    let window: Vec<String> = window.map(str::to_owned).to_vec();
+    assert_eq!(plan["int_order_payment"], (window.clone(), false));
+    assert_eq!(plan["dwd_orders_variant_status"], (window, false));
     assert_eq!(
         story.build(0),
         with_sales(&[
@@ -239,12 +277,29 @@ fn late_payment(story: &Story) {
          where r.name like '%int_order_payment%' \
          group by b.part having count(distinct b.version) > 1) as moved";
     assert_eq!(story.recorded(moved), 1);
+    assert_eq!(story.plan(), BTreeMap::new());
+    let why = [
+        "why",
+        "dwd_orders_variant_status",
+        "2026-11-11",
+        "--as-of",
+        "2026-11-15",
+    ];
+    let tale = story.sandbox.run(&why).expect(0).stdout;
+    for told in [
+        "dwd_orders_variant_status 2026-11-11 is fresh",
+        "because int_order_payment 2026-11-11 had changed",
+        "landing.transaction 2026-11-12 had changed",
+        "partition_date=2026-11-12/part-001.csv is new",
+    ] {
+        assert!(tale.contains(told), "no `{told}` in:\n{tale}");
+    }
 }
 
 /// The file of orders of 11-10 again, in another order: it is loaded, and no version moves.
 fn same_rows(story: &Story) {
     story.arrives("same-rows");
-    // (the plan)
+    assert_eq!(story.plan()["orders"].0, ["2026-11-10"]);
     assert_eq!(story.build(0), built(&[("orders", &["2026-11-10"])]));
 }
 
@@ -268,7 +323,15 @@ fn changed_code(story: &Story) {
     let fact = "models/dwd/dwd_orders_variant_status.sql";
     let created = "coalesce(payment.first_attempt_at, placed.processed_timestamp) as";
     story.edit(fact, created, "placed.processed_timestamp as");
-    // (why)
+    let why = [
+        "why",
+        "dwd_orders_variant_status",
+        "2026-11-05",
+        "--as-of",
+        "2026-11-15",
+    ];
+    let tale = story.sandbox.run(&why).expect(0).stdout;
+    assert!(tale.contains("its code changed"), "{tale}");
     let rebuilt = story.build(0);
     assert_eq!(rebuilt["dwd_orders_variant_status"], DAYS);
     for table in SALES {

@@ -21,4 +21,6 @@ left join counts as yesterday
     on yesterday.partition_date = counts.partition_date - 1
 left join own
     on own.partition_date = counts.partition_date
-where counts.held <> coalesce(yesterday.held, 0) + coalesce(own.placed, 0)
+-- A day without orders has no payments, and one whose payments still wait has none yet.
+where counts.held < coalesce(yesterday.held, 0)
+    or counts.held <> coalesce(yesterday.held, 0) + coalesce(own.placed, counts.held - coalesce(yesterday.held, 0))

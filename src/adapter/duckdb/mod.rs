@@ -11,12 +11,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use duckdb::{Config, Connection as Database};
+use duckdb::{AccessMode, Config, Connection as Database};
 use futures_util::future::BoxFuture;
 use serde_json::Value as Json;
 
 use super::fields;
-use super::{Adapter, AdapterError, AdapterErrorKind, Connection};
+use super::{Access, Adapter, AdapterError, AdapterErrorKind, Connection};
 use crate::config::profile::Target;
 use crate::diagnostic::Diagnostic;
 use crate::dialect::{DUCKDB, Dialect};
@@ -28,6 +28,7 @@ pub(super) const FIELDS: &[&str] = &["path", "settings", "config_options", "exte
 /// A database file, or one in memory.
 struct DuckDb {
     setup: Setup,
+    access: Access,
     /// The instance that all sessions share; open from the first one on.
     database: Mutex<Option<Database>>,
 }
@@ -46,9 +47,14 @@ struct Setup {
 }
 
 /// Reads the profile.
-pub(super) fn open(target: &Target, root: &Path) -> Result<Arc<dyn Adapter>, Box<Diagnostic>> {
+pub(super) fn open(
+    target: &Target,
+    root: &Path,
+    access: Access,
+) -> Result<Arc<dyn Adapter>, Box<Diagnostic>> {
     Ok(Arc::new(DuckDb {
         setup: read(target, root)?,
+        access,
         database: Mutex::new(None),
     }))
 }
@@ -185,6 +191,23 @@ impl DuckDb {
         }
         let opened = match &self.setup.path {
             None => Database::open_in_memory_with_flags(config),
+            Some(path) if self.access == Access::Reading && path.exists() => {
+                let config = config
+                    .access_mode(AccessMode::ReadOnly)
+                    .map_err(|e| session::failure(&e, ""))?;
+                Database::open_with_flags(path, config)
+            }
+            // What is not there is as good as empty, and is not made.
+            Some(path) if self.access == Access::Reading => {
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                let name = DUCKDB.quote_identifier(&stem);
+                Database::open_in_memory_with_flags(config).and_then(|database| {
+                    if stem != "memory" {
+                        database.execute_batch(&format!("attach ':memory:' as {name}"))?;
+                    }
+                    Ok(database)
+                })
+            }
             Some(path) => {
                 if let Some(folder) = path.parent() {
                     fs::create_dir_all(folder).map_err(|e| {

@@ -12,7 +12,7 @@ use crate::relation::Relation;
 use crate::table::{Datum, ResultColumn, Table};
 
 fn adapter(fields: Json, root: &Path) -> Arc<dyn Adapter> {
-    open(&target(&DUCKDB, fields), root).expect("a good profile")
+    open(&target(&DUCKDB, fields), root, Access::Writing).expect("a good profile")
 }
 
 async fn memory() -> Box<dyn Connection> {
@@ -25,7 +25,7 @@ async fn rows(session: &mut Box<dyn Connection>, sql: &str) -> Vec<Vec<Datum>> {
 }
 
 fn refusal(fields: Json) -> String {
-    let refused = open(&target(&DUCKDB, fields), Path::new(".")).err();
+    let refused = open(&target(&DUCKDB, fields), Path::new("."), Access::Writing).err();
     refused.expect("a bad profile").render(false)
 }
 

@@ -50,7 +50,11 @@ struct Postgres {
 }
 
 /// Reads the profile.
-pub(super) fn open(target: &Target, _root: &Path) -> Result<Arc<dyn Adapter>, Box<Diagnostic>> {
+pub(super) fn open(
+    target: &Target,
+    _root: &Path,
+    _access: super::Access,
+) -> Result<Arc<dyn Adapter>, Box<Diagnostic>> {
     let mode = fields::text(target, "sslmode")?.unwrap_or_else(|| "prefer".to_owned());
     match mode.as_str() {
         "disable" | "allow" | "prefer" => {}

@@ -1,13 +1,17 @@
 //! The commands, a file each: a command's file holds what only it does.
 
+pub mod adopt;
 pub mod clean;
 pub mod compile;
 pub mod debug;
 pub mod init;
 pub mod ls;
 pub mod parse;
+pub mod partitions;
+pub mod plan;
 pub mod run_operation;
 pub mod show;
+pub mod why;
 pub mod work;
 
 use std::sync::atomic::AtomicBool;
@@ -65,6 +69,20 @@ impl Invocation {
             self.report(Event::Diagnostic(Arc::new(warning)));
         }
         let adapter = adapter::open(&parsed.target, &parsed.project.root)
+            .map_err(|diagnostic| vec![*diagnostic])?;
+        Ok(self.shared(adapter, RelationCache::default()))
+    }
+
+    /// The same for a command that only looks: it makes no database and changes none.
+    ///
+    /// # Errors
+    /// As [`Invocation::sessions`].
+    pub fn sessions_to_look(
+        &self,
+        parsed: &super::pipeline::Parsed,
+    ) -> Result<Arc<SessionShared>, Vec<Diagnostic>> {
+        let root = &parsed.project.root;
+        let adapter = adapter::open_for(&parsed.target, root, adapter::Access::Reading)
             .map_err(|diagnostic| vec![*diagnostic])?;
         Ok(self.shared(adapter, RelationCache::default()))
     }

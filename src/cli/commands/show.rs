@@ -98,10 +98,12 @@ fn rows_of(
 ) -> Result<(Table, NodeResult), Box<Diagnostic>> {
     let dialect = parsed.project.facts.dialect;
     let is_seed = node.resource_type == ResourceType::Seed;
-    let compiled: Arc<str> = if is_seed {
-        format!("select * from {}", node.relation.render(dialect)).into()
-    } else {
-        compile_one(parsed, shared, node)?
+    let relation = node.relation.render(dialect);
+    let compiled: Arc<str> = match &node.upkeep.partitioning {
+        _ if is_seed => format!("select * from {relation}").into(),
+        // Its query belongs to a batch; what is published is what people want to see.
+        Some(cut) => format!("select * from {relation} order by {} desc", cut.field).into(),
+        None => compile_one(parsed, shared, node)?,
     };
     let header = node.config.text("sql_header");
     let (sql, table) = limited(parsed, shared, &compiled, header, limit).map_err(|mut wrong| {

@@ -6,11 +6,12 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::super::args::{
-    BuildArgs, ClockArgs, PartitionArgs, RunArgs, SeedArgs, SelectArgs, TestArgs, TypeArgs,
-    WorkArgs,
+    BackfillArgs, BuildArgs, ClockArgs, DryRunArgs, PartitionArgs, RunArgs, SeedArgs, SelectArgs,
+    TestArgs, TypeArgs, WorkArgs,
 };
 use super::super::interrupt;
 use super::super::pipeline::{self, Parsed, TemplateFlags};
+use super::plan::{Form, show_plan, with_names};
 use super::{CommandResult, Invocation, Outcome};
 use crate::calendar::{self, Granularity};
 use crate::diagnostic::{Code, Diagnostic};
@@ -30,6 +31,8 @@ struct Job {
     flags: TemplateFlags,
     show: bool,
     partitions: PartitionArgs,
+    dry: DryRunArgs,
+    backfill: bool,
 }
 
 impl Job {
@@ -42,6 +45,8 @@ impl Job {
             flags: TemplateFlags::default(),
             show: false,
             partitions: PartitionArgs::default(),
+            dry: DryRunArgs::default(),
+            backfill: false,
         }
     }
 
@@ -67,6 +72,7 @@ pub fn build(invocation: &Invocation, args: BuildArgs) -> CommandResult {
     job.types = args.types;
     job.flags.event_time = invocation.settings.event_time(&args.event_time)?;
     job.partitions = args.partitions;
+    job.dry = args.dry;
     carry_out(invocation, job)
 }
 
@@ -79,6 +85,7 @@ pub fn run(invocation: &Invocation, args: RunArgs) -> CommandResult {
         .refreshing(invocation, args.refresh.full_refresh);
     job.flags.event_time = invocation.settings.event_time(&args.event_time)?;
     job.partitions = args.partitions;
+    job.dry = args.dry;
     carry_out(invocation, job)
 }
 
@@ -103,8 +110,40 @@ pub fn seed(invocation: &Invocation, args: SeedArgs) -> CommandResult {
     carry_out(invocation, job)
 }
 
+/// `backfill`: a range of partitions is built again, whether they are stale or not.
+///
+/// # Errors
+/// As [`build`], and a range that is not bounded on both sides.
+pub fn backfill(invocation: &Invocation, args: BackfillArgs) -> CommandResult {
+    let select = with_names(args.select, args.nodes);
+    let partitions = &args.partitions;
+    let bounded = partitions.range.start.is_some() && partitions.range.end.is_some();
+    let wrong = if select.select.is_empty() {
+        Some((
+            "`backfill` needs to know which models",
+            "name them: daygrain backfill orders --start 2026-11-01 --end 2026-11-14",
+        ))
+    } else if !bounded && partitions.partition_date.is_none() {
+        Some((
+            "`backfill` needs both `--start` and `--end`",
+            "`build --full-refresh` builds every partition anew",
+        ))
+    } else {
+        None
+    };
+    if let Some((message, help)) = wrong {
+        return Err(vec![Diagnostic::error(Code::Usage, message).help(help)]);
+    }
+    let mut job =
+        Job::new(Work::Build, select, &args.work).storing(invocation, args.store.store_failures);
+    job.partitions = args.partitions;
+    job.dry = args.dry;
+    job.backfill = true;
+    carry_out(invocation, job)
+}
+
 /// The types of nodes that a command takes, which bounds what its selectors match.
-fn kinds(work: Work) -> &'static [ResourceType] {
+pub fn kinds(work: Work) -> &'static [ResourceType] {
     match work {
         Work::Run => &[ResourceType::Model],
         Work::Test => &[ResourceType::Test],
@@ -122,6 +161,15 @@ fn carry_out(invocation: &Invocation, job: Job) -> CommandResult {
     let settings = &invocation.settings;
     let report = |event| invocation.report(event);
     let parsed = pipeline::parse(settings, job.flags, &report)?;
+    if job.dry.dry_run {
+        let (selected, ask) = asked_for(invocation, &parsed, &job)?;
+        let form = Form {
+            work: job.work,
+            json: job.dry.json,
+            allow_waiting: job.partitions.allow_waiting,
+        };
+        return show_plan(invocation, &parsed, &selected, &ask, form);
+    }
     pipeline::write_manifest(invocation, &parsed)?;
     let (results, cancelled) = run_selected(invocation, &parsed, &job)?;
     if job.show {
@@ -140,15 +188,30 @@ fn carry_out(invocation: &Invocation, job: Job) -> CommandResult {
     })
 }
 
+/// What is selected, and which partitions of it.
+fn asked_for(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    job: &Job,
+) -> Result<(BTreeSet<UniqueId>, Ask), Vec<Diagnostic>> {
+    let settings = &invocation.settings;
+    let report = |event| invocation.report(event);
+    let kinds = kinds(job.work);
+    let mut selected = pipeline::select(parsed, settings, &job.select, &job.types, kinds, &report)?;
+    let mut ask = ask(invocation, parsed, &job.partitions, job.flags)?;
+    if job.backfill {
+        ask.forced = true;
+        only_partitioned(parsed, &mut selected)?;
+    }
+    Ok((selected, ask))
+}
+
 fn run_selected(
     invocation: &Invocation,
     parsed: &Parsed,
     job: &Job,
 ) -> Result<(Vec<Arc<NodeResult>>, bool), Vec<Diagnostic>> {
-    let settings = &invocation.settings;
-    let report = |event| invocation.report(event);
-    let kinds = kinds(job.work);
-    let selected = pipeline::select(parsed, settings, &job.select, &job.types, kinds, &report)?;
+    let (selected, ask) = asked_for(invocation, parsed, job)?;
     let shared = invocation.sessions(parsed)?;
     carry_out_plan(
         invocation,
@@ -158,10 +221,26 @@ fn run_selected(
         WorkOrder {
             work: job.work,
             threads: job.threads,
-            ask: ask(invocation, parsed, &job.partitions, job.flags)?,
+            ask,
             lock_timeout: Duration::from_secs(job.partitions.lock_timeout),
         },
     )
+}
+
+/// Leaves the partitioned models of a selection, and the tests.
+fn only_partitioned(
+    parsed: &Parsed,
+    selected: &mut BTreeSet<UniqueId>,
+) -> Result<(), Vec<Diagnostic>> {
+    let nodes = &parsed.project.manifest.nodes;
+    let partitioned = |id: &UniqueId| nodes[id].upkeep.partitioning.is_some();
+    if !selected.iter().any(partitioned) {
+        let error = Diagnostic::error(Code::Usage, "no partitioned model is selected");
+        let help = "backfill builds partitions; `build --full-refresh` builds everything else anew";
+        return Err(vec![error.help(help)]);
+    }
+    selected.retain(|id| nodes[id].resource_type == ResourceType::Test || partitioned(id));
+    Ok(())
 }
 
 /// How a plan is carried out, as the command line says it.
@@ -187,11 +266,32 @@ pub fn ask(
     flags: TemplateFlags,
 ) -> Result<Ask, Vec<Diagnostic>> {
     let mut ask = clock(invocation, parsed, &args.clock)?;
-    let mut wrong = Vec::new();
     let (start, end) = match &args.partition_date {
         Some(one) => (Some(one), Some(one)),
         None => (args.range.start.as_ref(), args.range.end.as_ref()),
     };
+    match (start, end, flags.event_time) {
+        (None, None, Some(asked)) => {
+            ask.start = Some(asked.start);
+            ask.end = Some(asked.end);
+        }
+        _ => bound(&mut ask, start, end)?,
+    }
+    ask.forced = flags.full_refresh == Some(true);
+    ask.open = args.include_open;
+    Ok(ask)
+}
+
+/// Bounds what is asked for by the first and the last partition.
+///
+/// # Errors
+/// What is no partition, and an end before the start.
+pub fn bound(
+    ask: &mut Ask,
+    start: Option<&String>,
+    end: Option<&String>,
+) -> Result<(), Vec<Diagnostic>> {
+    let mut wrong = Vec::new();
     let mut bounds = |text: Option<&String>| {
         let text = text?;
         let read = partition_bounds(text);
@@ -206,12 +306,6 @@ pub fn ask(
     };
     ask.start = bounds(start).map(|(start, _)| start);
     ask.end = bounds(end).map(|(_, end)| end);
-    if let (None, None, Some(asked)) = (start, end, flags.event_time) {
-        ask.start = Some(asked.start);
-        ask.end = Some(asked.end);
-    }
-    ask.forced = flags.full_refresh == Some(true);
-    ask.open = args.include_open;
     if let (Some(start), Some(end)) = (ask.start, ask.end)
         && start >= end
     {
@@ -221,7 +315,7 @@ pub fn ask(
         ));
     }
     match wrong.is_empty() {
-        true => Ok(ask),
+        true => Ok(()),
         false => Err(wrong),
     }
 }

@@ -11,7 +11,9 @@ use serde_json::{Value as Json, json};
 
 use super::{Level, summary};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::executor::event::{BatchFacts, Event, NodeFacts, NodeResult, NodeStatus, Output};
+use crate::executor::event::{
+    BatchFacts, Event, NodeFacts, NodeResult, NodeStatus, Output, PartFacts,
+};
 use crate::jinja::port::TemplateMessage;
 use crate::manifest::{ResourceType, UniqueId};
 
@@ -103,6 +105,8 @@ pub(super) struct Words {
     width: usize,
     /// `compile` and `show` run nodes as well, but what they print is something else.
     nodes: Level,
+    /// What is said before a command's own words; some commands have no more than an answer.
+    opening: Level,
     facts: Facts,
 }
 
@@ -124,6 +128,10 @@ impl Words {
                 "compile" | "show" => Level::Debug,
                 _ => Level::Info,
             },
+            opening: match command {
+                "plan" | "why" | "partitions" => Level::Debug,
+                _ => Level::Info,
+            },
         }
     }
 
@@ -135,7 +143,7 @@ impl Words {
                 vec![
                     Record::new(
                         ("MainReportVersion", "A001"),
-                        Level::Info,
+                        self.opening,
                         format!("Running with daygrain={version}"),
                         json!({"log_version": 3, "version": format!("={version}")}),
                     ),
@@ -150,7 +158,7 @@ impl Words {
             Event::LogFile(_) | Event::Secrets(_) => Vec::new(),
             Event::Found { stats } => vec![Record::new(
                 ("FoundStats", "W006"),
-                Level::Info,
+                self.opening,
                 format!("Found {stats}"),
                 json!({"stat_line": stats}),
             )],
@@ -158,6 +166,7 @@ impl Words {
                 target,
                 total,
                 threads,
+                partitions: _,
             } => vec![
                 Record::blank(),
                 Record::new(
@@ -177,6 +186,7 @@ impl Words {
                 index,
                 total,
             } => vec![self.node_finished(result, *index, *total)],
+            Event::NodeFresh { .. } => Vec::new(),
             Event::BatchStarted { batch } => vec![self.batch_started(batch)],
             Event::BatchFinished { batch, result } => self.batch_finished(batch, result),
             Event::Statement { node, sql, elapsed } => self.statement(node.as_ref(), sql, *elapsed),
@@ -186,7 +196,7 @@ impl Words {
             Event::Output(output) => vec![asked_for(output)],
             Event::Note(text) => vec![Record::new(
                 ("Note", "Z050"),
-                Level::Info,
+                self.opening,
                 text.as_str(),
                 json!({"msg": text}),
             )],
@@ -375,7 +385,12 @@ impl Words {
             })
         });
         let text = format!("Batch {text}");
-        Record::new(("LogStartBatch", "Q045"), self.nodes, text, data).transient()
+        // Of partitions the end alone is told.
+        let level = match batch.parts {
+            Some(_) => Level::Debug,
+            None => self.nodes,
+        };
+        Record::new(("LogStartBatch", "Q045"), level, text, data).transient()
     }
 
     fn batch_finished(&self, batch: &BatchFacts, result: &NodeResult) -> Vec<Record> {
@@ -391,9 +406,19 @@ impl Words {
             NodeStatus::Success => result.message.as_deref().unwrap_or("OK").to_owned(),
             status => status.as_str().to_uppercase(),
         };
-        let mark = format!("{style}{said}{style:#}");
-        let words = format!("{words} {description}");
-        let text = self.line(batch.index, batch.total, &words, &mark, Some(seconds));
+        let (text, level) = match &batch.parts {
+            Some(parts) => {
+                // What has no partitions has one batch, and the node's own line tells of it.
+                let level = parts.unit.map_or(Level::Debug, |_| level);
+                (self.partitions_line(batch, parts, style, seconds), level)
+            }
+            None => {
+                let mark = format!("{style}{said}{style:#}");
+                let words = format!("{words} {description}");
+                let text = self.line(batch.index, batch.total, &words, &mark, Some(seconds));
+                (format!("Batch {text}"), level)
+            }
+        };
         let info = || node_info(&batch.node, status.as_str(), Some(result));
         let data = self.facts(|| {
             let status = match status {
@@ -406,7 +431,6 @@ impl Words {
                 "node_info": info(),
             })
         });
-        let text = format!("Batch {text}");
         let level = level.min(self.loudest());
         let ended = Record::new(("LogBatchResult", "Q046"), level, text, data);
         let mut records = vec![ended.on(&result.thread)];
@@ -424,6 +448,49 @@ impl Words {
             records.insert(0, failed.on(&result.thread));
         }
         records
+    }
+
+    /// `2026-11-01 .. 2026-11-14 of main.orders: 14 of 14 days ......... [291 rows in 0.06s]`.
+    fn partitions_line(
+        &self,
+        batch: &BatchFacts,
+        parts: &PartFacts,
+        style: Style,
+        seconds: f64,
+    ) -> String {
+        let node = &batch.node;
+        let place = node.short_relation.as_deref().unwrap_or(&node.name);
+        let unit = parts.unit.unwrap_or("partition");
+        let (done, total) = (batch.index - 1 + parts.count, batch.total);
+        let plural = if total == 1 { "" } else { "s" };
+        let words = format!(
+            "{} of {place}: {done} of {total} {unit}{plural} ",
+            batch.label
+        );
+        let number = |count: usize, word: &str| match count {
+            1 if parts.count == 1 => word.to_uppercase(),
+            count => format!("{count} {word}"),
+        };
+        let mut said = Vec::new();
+        if parts.refused > 0 {
+            said.push(number(parts.refused, "refused"));
+        }
+        if parts.failed > 0 {
+            said.push(number(parts.failed, "failed"));
+        }
+        if parts.built > 0 {
+            said.push(match parts.rows {
+                1 => "1 row".to_owned(),
+                rows => format!("{rows} rows"),
+            });
+        }
+        if said.is_empty() {
+            said.push("judged anew".to_owned());
+        }
+        let dots = self.width.saturating_sub(words.chars().count());
+        let dots = ".".repeat(dots);
+        let said = said.join(", ");
+        format!("{words}{dots} [{style}{said}{style:#} in {seconds:.2}s]")
     }
 
     /// The facts of a record, if anyone shows them.

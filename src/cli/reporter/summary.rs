@@ -42,7 +42,8 @@ pub(super) fn records(
         let partial = errors.iter().filter(|result| result.status == partial);
         let partial = partial.count();
         let failed = errors.len() - partial;
-        records.push(verdict(failed, partial, warnings.len(), cancelled));
+        let waits = results.iter().any(|result| !result.waiting.is_empty());
+        records.push(verdict(failed, partial, warnings.len(), cancelled, waits));
     }
     for result in errors {
         explain(result, &mut records);
@@ -63,10 +64,86 @@ pub(super) fn records(
         }
     }
     if nodes == Level::Info {
+        partitions(results, &mut records);
         records.push(Record::blank());
         records.push(counts(results));
     }
     records
+}
+
+/// At most so many partitions that wait are named.
+const NAMED_WAITING: usize = 10;
+
+/// What became of partitions, where there are any: what was fresh, built, refused, and what waits.
+fn partitions(results: &[Arc<NodeResult>], records: &mut Vec<Record>) {
+    let mut say = |level: Level, text: String| {
+        let data = json!({"msg": text});
+        records.push(Record::new(("Note", "Z050"), level, text, data));
+    };
+    let fresh = results
+        .iter()
+        .filter(|result| result.status == NodeStatus::NoOp);
+    let is_test = |result: &&Arc<NodeResult>| result.node.resource_type == ResourceType::Test;
+    let (tests, relations): (Vec<_>, Vec<_>) = fresh.partition(is_test);
+    let followed = relations.iter().filter(|result| result.node.followed);
+    let mut kinds: IndexMap<&str, usize> = IndexMap::new();
+    for result in followed {
+        *kinds.entry(result.node.resource_type.as_str()).or_default() += 1;
+    }
+    if !tests.is_empty() {
+        kinds.insert("test", tests.len());
+    }
+    let total: usize = kinds.values().sum();
+    let told: Vec<String> = kinds
+        .iter()
+        .map(|(kind, count)| plural(*count, kind))
+        .collect();
+    let mut lines = Vec::new();
+    if total > 0 {
+        let verb = if total == 1 { "was" } else { "were" };
+        lines.push((Level::Info, format!("{} {verb} fresh", told.join(" and "))));
+    }
+    let batches = results
+        .iter()
+        .filter(|result| result.node.followed)
+        .filter_map(|result| result.batch_results.as_ref());
+    let (mut built, mut failed, mut models) = (0, 0, 0);
+    for batch in batches {
+        built += batch.successful.len();
+        failed += batch.failed.len();
+        models += 1;
+    }
+    if built + failed > 0 {
+        let mut text = format!(
+            "{} of {} built",
+            plural(built, "partition"),
+            plural(models, "model")
+        );
+        if failed > 0 {
+            text.push_str(&format!(
+                "; {RED}{failed} refused or failed{RED:#}, and what was there before stays"
+            ));
+        }
+        lines.push((Level::Info, text));
+    }
+    let waiting: Vec<&String> = results.iter().flat_map(|result| &result.waiting).collect();
+    if !waiting.is_empty() {
+        let verb = if waiting.len() == 1 { "waits" } else { "wait" };
+        let text = plural(waiting.len(), "partition");
+        lines.push((Level::Warn, format!("{YELLOW}{text} {verb}:{YELLOW:#}")));
+        let named = waiting.iter().take(NAMED_WAITING);
+        lines.extend(named.map(|text| (Level::Warn, format!("  {text}"))));
+        if waiting.len() > NAMED_WAITING {
+            let more = waiting.len() - NAMED_WAITING;
+            lines.push((Level::Warn, format!("  and {more} more")));
+        }
+    }
+    if !lines.is_empty() {
+        say(Level::Info, String::new());
+    }
+    for (level, text) in lines {
+        say(level, text);
+    }
 }
 
 fn finished_running(results: &[Arc<NodeResult>], elapsed: Duration) -> Record {
@@ -102,7 +179,7 @@ fn finished_running(results: &[Arc<NodeResult>], elapsed: Duration) -> Record {
     )
 }
 
-fn verdict(errors: usize, partial: usize, warnings: usize, cancelled: bool) -> Record {
+fn verdict(errors: usize, partial: usize, warnings: usize, cancelled: bool, waits: bool) -> Record {
     let warned = plural(warnings, "warning");
     let partly = match partial {
         1 => "1 partial success".to_owned(),
@@ -117,6 +194,8 @@ fn verdict(errors: usize, partial: usize, warnings: usize, cancelled: bool) -> R
         format!("{YELLOW}Completed with {partly} and {warned}{YELLOW:#}")
     } else if warnings > 0 {
         format!("{YELLOW}Completed with {warned}:{YELLOW:#}")
+    } else if waits {
+        format!("{YELLOW}Completed, and partitions wait{YELLOW:#}")
     } else {
         format!("{GREEN}Completed successfully{GREEN:#}")
     };

@@ -60,6 +60,7 @@ fn facts(id: &str, materialization: &str) -> Arc<NodeFacts> {
         unique_id: id.into(),
         resource_type,
         materialization: materialization.to_owned(),
+        followed: false,
         microbatch: false,
         relation: has_relation.then(|| format!("\"dev\".\"main\".\"{name}\"")),
         short_relation: has_relation.then(|| format!("main.{name}")),
@@ -151,6 +152,7 @@ fn run() -> Vec<Event> {
             target: "dev".to_owned(),
             total: results.len(),
             threads: 2,
+            partitions: Vec::new(),
         },
         Event::Statement {
             node: Some("model.shop.orders".into()),

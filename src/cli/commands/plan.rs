@@ -1,0 +1,151 @@
+//! `plan`: what a build would do and why. It only looks.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::super::args::{PlanArgs, SelectArgs};
+use super::super::pipeline::{self, Parsed, TemplateFlags};
+use super::super::shown;
+use super::{CommandResult, Invocation, Outcome, work};
+use crate::diagnostic::Diagnostic;
+use crate::executor::event::{self, Event};
+use crate::executor::look::{self, Ask, Look, Sight};
+use crate::executor::recall::recall;
+use crate::executor::session::Session;
+use crate::manifest::{ResourceType, UniqueId};
+use crate::planner::board::Board;
+use crate::planner::causes::Recall;
+use crate::planner::report::report;
+use crate::planner::{Work, plan as order};
+
+/// `plan`.
+///
+/// # Errors
+/// What is wrong with the user's input, and what the database says.
+pub fn plan(invocation: &Invocation, args: PlanArgs) -> CommandResult {
+    let settings = &invocation.settings;
+    let tell = |event| invocation.report(event);
+    let flags = TemplateFlags {
+        full_refresh: settings.full_refresh(args.refresh.full_refresh),
+        ..TemplateFlags::default()
+    };
+    let parsed = pipeline::parse(settings, flags, &tell)?;
+    let select = with_names(args.select, args.nodes);
+    let kinds = work::kinds(Work::Build);
+    let selected = pipeline::select(&parsed, settings, &select, &args.types, kinds, &tell)?;
+    let ask = work::ask(invocation, &parsed, &args.partitions, flags)?;
+    let form = Form {
+        work: Work::Build,
+        json: args.json,
+        allow_waiting: args.partitions.allow_waiting,
+    };
+    show_plan(invocation, &parsed, &selected, &ask, form)
+}
+
+/// `--select` with the selectors that stand without a flag.
+pub fn with_names(mut select: SelectArgs, names: Vec<String>) -> SelectArgs {
+    select.select.extend(names);
+    select
+}
+
+/// How a plan is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// The command that is planned.
+    pub work: Work,
+    /// Whether it is JSON.
+    pub json: bool,
+    /// Whether partitions that wait are no failure.
+    pub allow_waiting: bool,
+}
+
+/// Prints what a command would do with what is selected.
+///
+/// # Errors
+/// What the database says, and files that cannot be listed.
+pub fn show_plan(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    selected: &BTreeSet<UniqueId>,
+    ask: &Ask,
+    form: Form,
+) -> CommandResult {
+    let project = &parsed.project;
+    let plan = order(&project.manifest, &parsed.graph, selected, form.work);
+    let nodes: Vec<(UniqueId, String)> = plan
+        .steps
+        .iter()
+        .map(|step| &project.manifest.nodes[&step.node])
+        .filter(|node| node.resource_type != ResourceType::Test)
+        .map(|node| (node.unique_id.clone(), node.name.clone()))
+        .collect();
+    let taken = plan.steps.iter().map(|step| step.node.clone()).collect();
+    let mut told = match look_only(invocation, parsed, &taken, ask)? {
+        Some(view) => report(&view.sight.board, &view.recall, &nodes),
+        None => {
+            let nothing = Board::new(Vec::new(), Vec::new(), Vec::new(), ask.as_of);
+            report(&nothing, &Recall::default(), &nodes)
+        }
+    };
+    let plain = !look::is_followed(project);
+    let text = match form.json {
+        true => format!("{:#}", shown::plan::to_json(&told)),
+        false => shown::plan::to_text(&told, plain),
+    };
+    invocation.report(Event::Output(event::Output::Text(text)));
+    told.waiting.retain(|_| !form.allow_waiting);
+    Ok(match told.waiting.is_empty() {
+        true => Outcome::Success,
+        false => Outcome::Failed,
+    })
+}
+
+/// What a look without traces has found.
+pub struct View {
+    /// What is stale, and why.
+    pub sight: Sight,
+    /// What reasons are told by.
+    pub recall: Recall,
+    /// The session that asks more.
+    pub session: Arc<Session>,
+}
+
+/// Looks at what the engine follows, and leaves no trace; `None` where it follows nothing.
+///
+/// # Errors
+/// What the database says, and files that cannot be listed.
+pub fn look_only(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    selected: &BTreeSet<UniqueId>,
+    ask: &Ask,
+) -> Result<Option<View>, Vec<Diagnostic>> {
+    let project = &parsed.project;
+    if !look::is_followed(project) {
+        return Ok(None);
+    }
+    let one = |wrong: Box<Diagnostic>| vec![*wrong];
+    let shared = invocation.sessions_to_look(parsed)?;
+    let session = Session::new(shared).map_err(pipeline::no_session);
+    let session = Arc::new(session.map_err(one)?);
+    let found = look::look(
+        project,
+        &parsed.graph,
+        &session,
+        selected,
+        ask,
+        Look::Touching,
+    )?;
+    let Some(sight) = found else {
+        return Ok(None);
+    };
+    for warning in &sight.warnings {
+        invocation.report(Event::Diagnostic(Arc::new(warning.clone())));
+    }
+    let recall = recall(&session, &sight).map_err(one)?;
+    Ok(Some(View {
+        sight,
+        recall,
+        session,
+    }))
+}

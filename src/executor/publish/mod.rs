@@ -1,0 +1,434 @@
+//! Write, audit, publish: how partitions become visible, with their record, in one transaction.
+//!
+//! ```text
+//! lease -> begin -> delete -> insert -> audits -> count and hash -> ledger -> fence -> commit
+//! ```
+//!
+//! Whatever fails on the way, or a crash at any moment, leaves the partitions that were there and a
+//! ledger that agrees. A batch that fails is split until the partition is named that is at fault.
+
+mod audit;
+mod content;
+mod partitions;
+mod record;
+mod whole;
+
+pub use audit::run_test;
+pub use content::{
+    Content, Stored, nothing_stored, partition_of, read_content, stored_partitions, stored_whole,
+};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::Project;
+use super::engine::existing;
+use super::event::{NodeFacts, NodeResult};
+use super::run::empty_result;
+use super::session::Session;
+use super::{locate, stage};
+use crate::calendar::{Mapping, PartitionRange};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::jinja::language::Scope;
+use crate::jinja::port::{Fetch, QueryOutcome, Transaction};
+use crate::jinja::{Value, Warehouse};
+use crate::ledger::{self, Input, Ledger, Outcome, Record, RelationId, RunFacts};
+use crate::manifest::partitioning::Partitioning;
+use crate::manifest::{Node, UniqueId};
+use crate::planner::board::{ALL, BatchPart};
+use crate::relation::Relation;
+use crate::table::{Datum, Table};
+use partitions::{publish_partitions, publish_reshaped};
+use record::{keep_refused, record_failure};
+use whole::publish_whole;
+
+/// What all jobs of a run share.
+pub struct Desk {
+    /// The project.
+    pub project: Arc<Project>,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The run, as its rows name it.
+    pub facts: RunFacts,
+    /// The name of the hash that rows are hashed by.
+    pub hash: String,
+    /// Whether other processes may publish at the same time.
+    pub shared: bool,
+    /// How long a lease of somebody else is waited for.
+    pub lock_timeout: Duration,
+    /// The sources that have files, for the tests that read them.
+    pub files: BTreeMap<UniqueId, DueFiles>,
+}
+
+/// A source's files, and which of its partitions are due.
+#[derive(Clone, Debug)]
+pub struct DueFiles {
+    /// How it is cut.
+    pub cut: Arc<Partitioning>,
+    /// Its files by partition.
+    pub files: Arc<stage::SourceFiles>,
+    /// The partitions that are due.
+    pub due: PartitionRange,
+}
+
+/// What one worker is to build.
+#[derive(Clone)]
+pub struct Job {
+    /// The model or seed.
+    pub node: Arc<Node>,
+    /// Its identity in the ledger.
+    pub relation: RelationId,
+    /// Its physical name, and how it is cut, as the ledger keeps them.
+    pub names: (String, String),
+    /// The fingerprint of its code.
+    pub code: i64,
+    /// Its partitions; `None` for one, `all`.
+    pub cut: Option<Arc<Partitioning>>,
+    /// The partitions to build, with what is there of them.
+    pub parts: Vec<Part>,
+    /// All of its partitions that are visible and stale, these included.
+    pub outdated: Vec<i32>,
+    /// What it reads, by call.
+    pub reads: Vec<JobRead>,
+    /// The relations that it reads, for the check that nobody else published meanwhile.
+    pub parents: Vec<RelationId>,
+    /// The newest build when the ledger was read last.
+    pub newest_build: i64,
+    /// The newest partition that is closed.
+    pub newest_closed: i32,
+    /// The tests that judge it before it is published.
+    pub audits: Vec<Arc<Node>>,
+    /// Whether its rows are hashed.
+    pub hashed: bool,
+    /// Whether its table is there.
+    pub exists: bool,
+    /// Whether the table's columns were compared with the query's in this run.
+    pub compared: bool,
+    /// Whether everything is built into a new table that replaces the old one.
+    pub reshape: bool,
+    /// Partitions that are in the old table and would not be in the new one.
+    pub left_over: Vec<i32>,
+    /// What has the table's name now.
+    pub existing: Option<Relation>,
+    /// How many partitions one statement may build.
+    pub most: usize,
+    /// How many batches of the node came before, and how many partitions are left, this one's too.
+    pub done: usize,
+    /// See `done`.
+    pub left: usize,
+    /// Whether it reads sources, so that an empty partition is suspicious.
+    pub reads_sources: bool,
+}
+
+/// One partition of a job.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Which, why, and the digest of what it is built from.
+    pub part: BatchPart,
+    /// What readers see of it now.
+    pub before: Option<Record>,
+    /// What it reads, for the ledger.
+    pub inputs: Vec<Input>,
+}
+
+impl Part {
+    /// Tells whether readers see rows of it now.
+    pub fn had_rows(&self) -> bool {
+        self.before.is_some_and(|before| before.rows > 0)
+    }
+}
+
+/// One call of a job's template that is narrowed.
+#[derive(Clone, Debug)]
+pub struct JobRead {
+    /// What is read.
+    pub upstream: UniqueId,
+    /// By which mapping.
+    pub mapping: Mapping,
+    /// How what is read is cut.
+    pub cut: Arc<Partitioning>,
+    /// The files that hold it, of a source that has files: the source and its files by partition.
+    pub files: Option<Arc<stage::SourceFiles>>,
+}
+
+/// What came of a job.
+#[derive(Default)]
+pub struct Ended {
+    /// The partitions that were published.
+    pub published: Vec<(i32, Record)>,
+    /// Those that were refused or failed, and why.
+    pub failed: Vec<(i32, Outcome, String)>,
+    /// What the audits found, the last word of each.
+    pub audits: BTreeMap<UniqueId, NodeResult>,
+    /// The audits that passed on what is visible now, for the ledger.
+    pub result: Option<NodeResult>,
+    /// Rows that were written.
+    pub rows: u64,
+    /// The table's columns are not the query's: everything must be built anew, at once.
+    pub reshape: bool,
+    /// Somebody else published what the job reads or builds: it must be judged again.
+    pub moved: bool,
+}
+
+impl Ended {
+    /// Takes what audits found; a partition that was refused is not forgotten over those that were not.
+    fn judged(&mut self, audits: BTreeMap<UniqueId, NodeResult>) {
+        for (id, result) in audits {
+            let known = self.audits.get(&id);
+            let refused = known.is_some_and(|known| known.status.is_failure());
+            if !refused || result.status.is_failure() {
+                self.audits.insert(id, result);
+            }
+        }
+    }
+}
+
+/// Why an attempt came to nothing.
+enum Trouble {
+    /// A statement failed, or what was built is not what may be published.
+    Failed(Box<Diagnostic>),
+    /// Tests refused it.
+    Refused(String),
+    /// See [`Ended::reshape`].
+    Reshape,
+    /// See [`Ended::moved`].
+    Moved,
+}
+
+impl From<Box<Diagnostic>> for Trouble {
+    fn from(diagnostic: Box<Diagnostic>) -> Trouble {
+        Trouble::Failed(diagnostic)
+    }
+}
+
+/// Builds the partitions of a job, as many as can be.
+pub fn build(desk: &Desk, session: &Arc<Session>, job: &Job) -> Ended {
+    let started = Instant::now();
+    let facts = Arc::new(NodeFacts::new(&job.node, desk.project.facts.dialect));
+    let mut ended = Ended::default();
+    let mut result = empty_result(&facts, session.thread());
+    let begun = SystemTime::now();
+    session.begin_node(&desk.project, Some(&job.node));
+    build_parts(desk, session, job, &mut ended, &mut result);
+    let _ = session.rollback();
+    result.execute = Some((begun, SystemTime::now()));
+    result.elapsed = started.elapsed();
+    ended.result = Some(result);
+    ended
+}
+
+fn build_parts(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    ended: &mut Ended,
+    result: &mut NodeResult,
+) {
+    let audits = ended.audits.clone();
+    let outcome = attempt(desk, session, job, ended, result);
+    let trouble = match outcome {
+        Ok(()) => return,
+        Err(trouble) => trouble,
+    };
+    session.release();
+    let _ = session.rollback();
+    match trouble {
+        Trouble::Reshape => ended.reshape = true,
+        Trouble::Moved => ended.moved = true,
+        Trouble::Failed(_) | Trouble::Refused(_) if may_split(job, &trouble) => {
+            // The halves are judged for themselves.
+            ended.audits = audits;
+            let middle = job.parts.len() / 2;
+            for parts in [&job.parts[..middle], &job.parts[middle..]] {
+                let half = Job {
+                    parts: parts.to_vec(),
+                    // It stays where the batch that failed has made it.
+                    exists: existing(session, &job.node.relation).is_some(),
+                    ..job.clone()
+                };
+                build_parts(desk, session, &half, ended, result);
+            }
+        }
+        Trouble::Failed(mut diagnostic) => {
+            locate::place(&mut diagnostic, &job.node, result.compiled_code.as_deref());
+            let reason = diagnostic.message.clone();
+            if result.diagnostic.is_none() {
+                let keys = job.keys();
+                if job.cut.is_some() {
+                    diagnostic.notes.push(format!("in the partition {keys}"));
+                }
+                result.message = Some(result.node.failure(&diagnostic));
+                result.diagnostic = Some(Arc::new(*diagnostic));
+            }
+            record_failure(desk, session, job, Outcome::Failed, &reason);
+            let parts = job.parts.iter();
+            ended
+                .failed
+                .extend(parts.map(|part| (part.part.partition, Outcome::Failed, reason.clone())));
+        }
+        Trouble::Refused(reason) => {
+            keep_refused(desk, session, job, result.compiled_code.as_deref());
+            record_failure(desk, session, job, Outcome::Refused, &reason);
+            let parts = job.parts.iter();
+            ended
+                .failed
+                .extend(parts.map(|part| (part.part.partition, Outcome::Refused, reason.clone())));
+        }
+    }
+}
+
+fn may_split(job: &Job, trouble: &Trouble) -> bool {
+    let lost = match trouble {
+        Trouble::Failed(diagnostic) => matches!(
+            diagnostic.code,
+            Code::Cancelled | Code::Connection | Code::DatabaseLocked
+        ),
+        _ => false,
+    };
+    job.parts.len() > 1 && !lost && !job.reshape
+}
+
+impl Job {
+    fn range(&self) -> PartitionRange {
+        let parts = || self.parts.iter().map(|part| part.part.partition);
+        PartitionRange::new(parts().min().unwrap_or(ALL), parts().max().unwrap_or(ALL))
+    }
+
+    /// The partitions as people name them, such as `2026-11-05 .. 2026-11-09`.
+    pub fn keys(&self) -> String {
+        let Some(cut) = &self.cut else {
+            return "all".to_owned();
+        };
+        let key = |partition| cut.calendar.granularity.key(partition);
+        let range = self.range();
+        match range.len() {
+            0 | 1 => key(range.first),
+            _ => format!("{} .. {}", key(range.first), key(range.last)),
+        }
+    }
+
+    fn state(&self, partition: i32) -> Outcome {
+        if self.cut.is_some() && partition > self.newest_closed {
+            Outcome::Provisional
+        } else {
+            Outcome::Published
+        }
+    }
+}
+
+/// Builds and publishes the parts of a job in one transaction.
+fn attempt(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    ended: &mut Ended,
+    result: &mut NodeResult,
+) -> Result<(), Trouble> {
+    let fence = lease(desk, session, job)?;
+    let published = match &job.cut {
+        Some(cut) if job.reshape => publish_reshaped(desk, session, job, cut, fence, result),
+        Some(cut) => publish_partitions(desk, session, job, cut, fence, result),
+        None => publish_whole(desk, session, job, fence, result),
+    };
+    if let Some(fence) = fence {
+        session.release();
+        let _ = session.rollback();
+        // What is not given back runs out.
+        let _ = session.query(
+            &desk.ledger.free_lease(job.relation, fence),
+            Transaction::AsIs,
+            Fetch::Nothing,
+        );
+    }
+    let published = published.map_err(|(trouble, audits)| {
+        ended.judged(audits);
+        trouble
+    })?;
+    ended.judged(published.audits);
+    ended.published.extend(published.records);
+    ended.rows += published.rows;
+    Ok(())
+}
+
+/// What was committed.
+struct Published {
+    records: Vec<(i32, Record)>,
+    audits: BTreeMap<UniqueId, NodeResult>,
+    rows: u64,
+}
+
+type Attempted = Result<Published, (Trouble, BTreeMap<UniqueId, NodeResult>)>;
+
+fn none_judged<T: Into<Trouble>>(trouble: T) -> (Trouble, BTreeMap<UniqueId, NodeResult>) {
+    (trouble.into(), BTreeMap::new())
+}
+
+/// Takes the relation's lease, waiting for whoever holds it; `None` where the file's lock is enough.
+fn lease(desk: &Desk, session: &Session, job: &Job) -> Result<Option<i64>, Trouble> {
+    if !desk.shared {
+        return Ok(None);
+    }
+    let seconds = 120;
+    let until = Instant::now() + desk.lock_timeout;
+    loop {
+        let sql = desk
+            .ledger
+            .take_lease(job.relation, &desk.facts.run, seconds);
+        let taken = session.query(&sql, Transaction::AsIs, Fetch::Rows)?;
+        if let Some(row) = taken.table.rows.first() {
+            return Ok(Some(ledger::number(row, 0)));
+        }
+        if Instant::now() >= until {
+            let sql = desk.ledger.read_lease(job.relation);
+            let held = session.query(&sql, Transaction::AsIs, Fetch::Rows)?;
+            let holder = held.table.rows.first().and_then(|row| row.first());
+            let holder = holder.map(Datum::to_text).unwrap_or_default();
+            let message = format!(
+                "`{}` is being built by the run {holder}, which holds its lease",
+                job.node.name
+            );
+            let error = Diagnostic::error(Code::DatabaseLocked, message)
+                .help("wait for it, or give --lock-timeout more time");
+            return Err(Trouble::Failed(Box::new(error)));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Runs a macro that gives one statement.
+fn text(desk: &Desk, scope: &Scope, name: &str, args: &[Value]) -> Result<String, Box<Diagnostic>> {
+    let text = desk.project.engine.call(name, args, &[], scope)?;
+    Ok(text.as_str().map(str::trim).unwrap_or_default().to_owned())
+}
+
+fn run(session: &Session, sql: &str) -> Result<QueryOutcome, Box<Diagnostic>> {
+    session.query(sql, Transaction::AsIs, Fetch::Nothing)
+}
+
+fn fetch(session: &Session, sql: &str) -> Result<Table, Box<Diagnostic>> {
+    let outcome = session.query(sql, Transaction::AsIs, Fetch::Rows)?;
+    Ok(outcome.table)
+}
+
+fn begin(desk: &Desk, session: &Session, job: &Job) -> Result<(), Trouble> {
+    session.begin()?;
+    for setting in desk.project.facts.dialect.publish_settings {
+        run(session, setting)?;
+    }
+    session.hold();
+    if !desk.shared {
+        return Ok(());
+    }
+    let mut relations = job.parents.clone();
+    relations.push(job.relation);
+    let sql = desk
+        .ledger
+        .published_since(&relations, job.newest_build, &desk.facts.run);
+    let table = fetch(session, &sql)?;
+    let others = table.rows.first().map_or(0, |row| ledger::number(row, 0));
+    if others > 0 {
+        return Err(Trouble::Moved);
+    }
+    Ok(())
+}

@@ -1,0 +1,534 @@
+//! A partitioned model: its query narrowed to a batch, its rows written, or all of it into a new table.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::calendar::{Mapping, PartitionRange};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::executor::Project;
+use crate::executor::compile::{Shown, compile, node_scope};
+use crate::executor::event::NodeResult;
+use crate::executor::microbatch::Turn;
+use crate::executor::node::{self};
+use crate::executor::reads::{BatchView, Built, Narrowed, Narrowing};
+use crate::executor::session::Session;
+use crate::executor::stage;
+use crate::jinja::context::{self, relation_value};
+use crate::jinja::language::{Scope, list};
+use crate::jinja::port::CacheChange;
+use crate::jinja::{Value, Warehouse};
+use crate::ledger;
+use crate::manifest::partitioning::{OnCodeChange, Partitioning};
+use crate::manifest::{Node, UniqueId};
+use crate::microbatch::{Batch as Bounds, Microbatch};
+use crate::planner::board::Why;
+use crate::relation::{Relation, RelationKind};
+use crate::table::Table;
+
+use super::audit::{empty, judge, refuse};
+use super::content::{Content, content, partition_of};
+use super::record::record;
+use super::{Attempted, Desk, Job, Part, Published, Trouble, begin, fetch, none_judged, run, text};
+
+/// Where a cumulative model finds its own earlier partitions.
+#[derive(Clone, Copy)]
+pub(super) enum Own<'a> {
+    /// In a table.
+    Table(&'a Relation),
+    /// Nowhere: there is no table yet.
+    Missing,
+}
+
+/// The reads of a batch: what the files of sources hold is loaded into tables of the session.
+pub(super) fn narrowing(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    range: PartitionRange,
+    own: Own<'_>,
+) -> Result<Narrowing, Box<Diagnostic>> {
+    let mut reads = BTreeMap::new();
+    for read in &job.reads {
+        let wanted = match &job.cut {
+            Some(own) => read.mapping.reads(range, &own.calendar, &read.cut.calendar),
+            None => PartitionRange::new(read.cut.calendar.begin, i32::MAX),
+        };
+        let is_self = read.upstream == job.node.unique_id;
+        let narrowed = if let Some(files) = &read.files {
+            let reader = stage::StagedFor::Model;
+            Narrowed::Staged(stage::load(&desk.project, session, files, wanted, reader)?)
+        } else if is_self {
+            match own {
+                Own::Missing => Narrowed::Query(nothing(&job.node)?),
+                Own::Table(table) => {
+                    let predicate = read.cut.predicate(&read.cut.field, wanted);
+                    let name = table.render(desk.project.facts.dialect);
+                    Narrowed::Query(format!("select * from {name}\nwhere {predicate}"))
+                }
+            }
+        } else if read.mapping == Mapping::All || job.cut.is_none() {
+            continue;
+        } else {
+            let field = &read.cut.field;
+            Narrowed::Where(read.cut.predicate(field, wanted))
+        };
+        reads.insert((read.upstream.clone(), read.mapping), narrowed);
+    }
+    Ok(Narrowing::new(reads))
+}
+
+/// A query without rows that has a model's declared columns: what a cumulative model starts from.
+pub(super) fn nothing(node: &Node) -> Result<String, Box<Diagnostic>> {
+    let untyped = node
+        .columns
+        .values()
+        .find(|column| column.data_type.is_none());
+    if node.columns.is_empty() || untyped.is_some() {
+        let message = format!(
+            "`{}` reads its own partition before, and there is no table yet that says which columns it has",
+            node.name
+        );
+        let mut error = Diagnostic::error(Code::BadConfig, message);
+        if let Some(span) = &node.upkeep.reads_self {
+            error = error.at(span.clone());
+        }
+        let help = "declare all of its columns in YAML, each with its `data_type`";
+        return Err(Box::new(error.help(help)));
+    }
+    let columns: Vec<String> = node
+        .columns
+        .values()
+        .map(|column| {
+            let data_type = column.data_type.as_deref().unwrap_or_default();
+            format!("cast(null as {data_type}) as {}", column.name)
+        })
+        .collect();
+    Ok(format!("select {} where 1 = 0", columns.join(", ")))
+}
+
+/// A batch's query, ready to be inserted.
+pub(super) struct Prepared {
+    shown: Shown,
+    scope: Scope,
+    sql: Arc<str>,
+    described: Table,
+}
+
+/// Renders a batch's query, and asks the database which columns it has.
+pub(super) fn prepare(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    cut: &Arc<Partitioning>,
+    own: Own<'_>,
+    result: &mut NodeResult,
+) -> Result<Prepared, Box<Diagnostic>> {
+    let project = &desk.project;
+    let range = job.range();
+    let started = SystemTime::now();
+    let shown = match &job.node.microbatch {
+        Some(model) => Shown::of_batch(project, &job.node, turn(project, job, model, cut)),
+        None => {
+            let view = BatchView {
+                narrowing: Arc::new(narrowing(desk, session, job, range, own)?),
+                built: Arc::new(Built {
+                    cut: Arc::clone(cut),
+                    range,
+                }),
+            };
+            Shown::of_partitions(project, &job.node, view)
+        }
+    };
+    let compiled = compile(project, session, &job.node, &shown)?;
+    node::write_compiled(project, &job.node, &shown, &compiled, result)?;
+    result.compile = Some((started, SystemTime::now()));
+    let (scope, _) = node_scope(project, session, &job.node, &shown, Vec::new());
+    let sql = Arc::clone(&compiled.sql);
+    let describe = text(
+        desk,
+        &scope,
+        "describe_query",
+        &[Value::from(Arc::clone(&sql))],
+    )?;
+    let described = fetch(session, &describe)?;
+    Ok(Prepared {
+        shown,
+        scope,
+        sql,
+        described,
+    })
+}
+
+/// What the template of a microbatch model sees of the batch that is built, as in dbt.
+pub(super) fn turn(project: &Project, job: &Job, model: &Microbatch, cut: &Partitioning) -> Turn {
+    let range = job.range();
+    let granularity = cut.calendar.granularity;
+    let batch = Bounds {
+        start: granularity.civil_start(range.first),
+        end: granularity.civil_start(range.last.saturating_add(1)),
+    };
+    Turn::new(&project.node_json(&job.node), batch, model.size, job.exists)
+}
+
+impl Prepared {
+    /// The statement that inserts the rows into a table, in order.
+    fn insert(
+        &self,
+        desk: &Desk,
+        job: &Job,
+        cut: &Partitioning,
+        target: &Relation,
+    ) -> Result<String, Box<Diagnostic>> {
+        let dialect = desk.project.facts.dialect;
+        let columns = self.described.columns.iter();
+        let names = columns
+            .map(|column| Value::from(dialect.quote_identifier(&column.name)))
+            .collect();
+        let mut order: Vec<Value> = vec![Value::from(cut.field.as_str())];
+        order.extend(
+            cut.order_by
+                .iter()
+                .filter(|column| !column.eq_ignore_ascii_case(&cut.field))
+                .map(|column| Value::from(column.as_str())),
+        );
+        let arguments = [
+            relation_value(dialect, target),
+            list(names),
+            Value::from(Arc::clone(&self.sql)),
+            list(order),
+        ];
+        let insert = text(desk, &self.scope, "insert_partitions", &arguments)?;
+        node::write_run(&desk.project, &job.node, &self.shown, &insert)?;
+        Ok(insert)
+    }
+}
+
+pub(super) fn publish_partitions(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    cut: &Arc<Partitioning>,
+    fence: Option<i64>,
+    result: &mut NodeResult,
+) -> Attempted {
+    let dialect = desk.project.facts.dialect;
+    let relation = &job.node.relation;
+    let own = match job.exists {
+        true => Own::Table(relation),
+        false => Own::Missing,
+    };
+    let batch = prepare(desk, session, job, cut, own, result).map_err(none_judged)?;
+    run_hooks(desk, session, &batch.scope, &job.node, "pre-hook").map_err(none_judged)?;
+    if !job.exists {
+        session.begin().map_err(none_judged)?;
+        create_table(desk, session, &batch, relation, cut).map_err(none_judged)?;
+        session.commit().map_err(none_judged)?;
+    } else if !job.compared {
+        let stored = format!("select * from {} where 1 = 0", relation.render(dialect));
+        let stored = fetch(session, &stored).map_err(none_judged)?;
+        add_columns(desk, session, job, &stored, &batch.described)
+            .map_err(|trouble| (trouble, BTreeMap::new()))?;
+    }
+    let insert = batch
+        .insert(desk, job, cut, relation)
+        .map_err(none_judged)?;
+    let predicate = cut.predicate(&cut.field, job.range());
+    let delete = [relation_value(dialect, relation), Value::from(predicate)];
+    let delete = text(desk, &batch.scope, "delete_partitions", &delete).map_err(none_judged)?;
+
+    begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
+    run(session, &delete).map_err(none_judged)?;
+    let inserted = run(session, &insert).map_err(none_judged)?;
+    let (audits, content) = examine(desk, session, job, cut, &batch)?;
+    let judged = |trouble: Trouble| (trouble, audits.clone());
+    let counted: i64 = content.values().map(|(rows, _)| rows).sum();
+    if let Some(written) = inserted.rows_affected
+        && written != counted.unsigned_abs()
+    {
+        let outside = outside(session, job, cut, &batch.sql);
+        return Err(judged(Trouble::Failed(Box::new(outside))));
+    }
+    let records = record(desk, session, job, &content, fence).map_err(judged)?;
+    run_hooks(desk, session, &batch.scope, &job.node, "post-hook")
+        .map_err(|diagnostic| (Trouble::Failed(diagnostic), audits.clone()))?;
+    result.rows_affected = Some(result.rows_affected.unwrap_or(0) + counted.unsigned_abs());
+    Ok(Published {
+        records,
+        audits,
+        rows: counted.unsigned_abs(),
+    })
+}
+
+/// What a batch has become, judged in the open transaction: its tests, its rows and their hashes.
+#[allow(clippy::type_complexity)]
+pub(super) fn examine(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    cut: &Partitioning,
+    batch: &Prepared,
+) -> Result<(BTreeMap<UniqueId, NodeResult>, Content), (Trouble, BTreeMap<UniqueId, NodeResult>)> {
+    let audits = judge(desk, session, job).map_err(none_judged)?;
+    let judged = |trouble: Trouble| (trouble, audits.clone());
+    refuse(&audits).map_err(judged)?;
+    let content = content(desk, session, &batch.scope, job, cut, &batch.described)
+        .map_err(|diagnostic| judged(Trouble::Failed(diagnostic)))?;
+    let emptied = job.parts.iter().find(|part| {
+        let rows = content
+            .get(&part.part.partition)
+            .map_or(0, |(rows, _)| *rows);
+        rows == 0 && part.had_rows() && job.reads_sources && !cut.allow_empty
+    });
+    if let Some(part) = emptied {
+        let key = cut.calendar.granularity.key(part.part.partition);
+        let empty = empty(&format!("the partition {key} of `{}`", job.node.name));
+        return Err(judged(Trouble::Failed(Box::new(empty))));
+    }
+    Ok((audits, content))
+}
+
+/// Builds every partition into a new table and puts it in the place of the old one, once.
+pub(super) fn publish_reshaped(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    cut: &Arc<Partitioning>,
+    fence: Option<i64>,
+    result: &mut NodeResult,
+) -> Attempted {
+    may_reshape(job, cut).map_err(none_judged)?;
+    let dialect = desk.project.facts.dialect;
+    let mut new = job.node.relation.clone();
+    new.identifier = new
+        .identifier
+        .map(|identifier| format!("{identifier}__daygrain_new").into());
+    new.kind = Some(RelationKind::Table);
+    let name = new.render(dialect);
+    begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
+    run(session, &format!("drop table if exists {name}")).map_err(none_judged)?;
+    let mut last: Option<Prepared> = None;
+    let mut written = 0;
+    for group in groups(&job.parts, job.most) {
+        let part = Job {
+            parts: group,
+            ..job.clone()
+        };
+        let own = match last {
+            Some(_) => Own::Table(&new),
+            None => Own::Missing,
+        };
+        let batch = prepare(desk, session, &part, cut, own, result).map_err(none_judged)?;
+        if last.is_none() {
+            create_table(desk, session, &batch, &new, cut).map_err(none_judged)?;
+        }
+        let insert = batch.insert(desk, &part, cut, &new).map_err(none_judged)?;
+        let inserted = run(session, &insert).map_err(none_judged)?;
+        written += inserted.rows_affected.unwrap_or(0);
+        last = Some(batch);
+    }
+    let Some(batch) = last else {
+        return Err(none_judged(Trouble::Moved));
+    };
+    if let Some(existing) = &job.existing {
+        let arguments = [
+            relation_value(dialect, &job.node.relation.of_kind(RelationKind::Table)),
+            relation_value(dialect, existing),
+            relation_value(dialect, &new),
+        ];
+        desk.project
+            .engine
+            .call("swap_partitioned_table", &arguments, &[], &batch.scope)
+            .map_err(none_judged)?;
+    }
+    let (audits, content) = examine(desk, session, job, cut, &batch)?;
+    let judged = |trouble: Trouble| (trouble, audits.clone());
+    let counted: i64 = content.values().map(|(rows, _)| rows).sum();
+    if written != counted.unsigned_abs() {
+        let outside = outside(session, job, cut, &batch.sql);
+        return Err(judged(Trouble::Failed(Box::new(outside))));
+    }
+    let records = record(desk, session, job, &content, fence).map_err(judged)?;
+    Ok(Published {
+        records,
+        audits,
+        rows: counted.unsigned_abs(),
+    })
+}
+
+/// Refuses a new table that would lack what the old one has.
+pub(super) fn may_reshape(job: &Job, cut: &Partitioning) -> Result<(), Box<Diagnostic>> {
+    let name = &job.node.name;
+    let mut parts = job.parts.iter();
+    let kept = parts.any(|part| part.before.is_some() && part.part.why != Why::Forced);
+    let kept = kept || !job.left_over.is_empty();
+    if cut.on_code_change == OnCodeChange::Keep && kept {
+        let message = format!(
+            "columns of `{name}` were removed or have other types, and `on_code_change: keep` leaves its partitions as they are"
+        );
+        let error = Diagnostic::error(Code::Database, message);
+        return Err(Box::new(error.help(format!(
+            "build all of it anew: daygrain build --select {name} --full-refresh"
+        ))));
+    }
+    if let (Some(first), Some(last)) = (job.left_over.first(), job.left_over.last()) {
+        let key = |part| cut.calendar.granularity.key(part);
+        let message = format!(
+            "`{name}` needs a new table, since its columns or partitions were changed, and {} partitions between {} and {} would not be in it",
+            job.left_over.len(),
+            key(*first),
+            key(*last)
+        );
+        let error = Diagnostic::error(Code::Database, message);
+        return Err(Box::new(
+            error.help("build without --start, --end and --partition-date"),
+        ));
+    }
+    Ok(())
+}
+
+/// Parts that follow each other, so many together at the most.
+pub(super) fn groups(parts: &[Part], most: usize) -> Vec<Vec<Part>> {
+    let mut groups: Vec<Vec<Part>> = Vec::new();
+    for part in parts {
+        match groups.last_mut() {
+            Some(group)
+                if group.len() < most
+                    && group
+                        .last()
+                        .is_some_and(|last| last.part.partition + 1 == part.part.partition) =>
+            {
+                group.push(part.clone());
+            }
+            _ => groups.push(vec![part.clone()]),
+        }
+    }
+    groups
+}
+
+/// Hooks run outside the transaction that publishes: one of them might end it.
+pub(super) fn run_hooks(
+    desk: &Desk,
+    session: &Arc<Session>,
+    scope: &Scope,
+    node: &Node,
+    which: &str,
+) -> Result<(), Box<Diagnostic>> {
+    if node.config.get(which).is_none() {
+        return Ok(());
+    }
+    let hooks = context::hook_values(node.config.get(which));
+    for inside in [false, true] {
+        desk.project.engine.call(
+            "run_hooks",
+            &[hooks.clone(), Value::from(inside)],
+            &[],
+            scope,
+        )?;
+    }
+    session.commit()
+}
+
+/// Makes an empty table for a batch's rows, in the open transaction.
+pub(super) fn create_table(
+    desk: &Desk,
+    session: &Arc<Session>,
+    batch: &Prepared,
+    relation: &Relation,
+    cut: &Partitioning,
+) -> Result<(), Box<Diagnostic>> {
+    let target = relation_value(desk.project.facts.dialect, relation);
+    let sql = Value::from(Arc::clone(&batch.sql));
+    let create = text(
+        desk,
+        &batch.scope,
+        "create_partitioned_table",
+        &[target.clone(), sql],
+    )?;
+    run(session, &create)?;
+    let field = Value::from(cut.field.as_str());
+    let index = text(
+        desk,
+        &batch.scope,
+        "create_partition_index",
+        &[target.clone(), field],
+    )?;
+    if !index.is_empty() {
+        run(session, &index)?;
+    }
+    desk.project
+        .engine
+        .call("create_indexes", &[target], &[], &batch.scope)?;
+    session.note(CacheChange::Added(relation.of_kind(RelationKind::Table)));
+    Ok(())
+}
+
+/// Adds the columns that the query has and the table has not; any other difference needs a new table.
+pub(super) fn add_columns(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    stored: &Table,
+    described: &Table,
+) -> Result<(), Trouble> {
+    let find = |table: &'_ Table, name: &str| {
+        let mut columns = table.columns.iter();
+        columns
+            .find(|column| column.name.eq_ignore_ascii_case(name))
+            .map(|column| column.data_type.clone())
+    };
+    let kept = stored.columns.iter().all(|column| {
+        find(described, &column.name).is_some_and(|data_type| data_type == column.data_type)
+    });
+    if !kept {
+        return Err(Trouble::Reshape);
+    }
+    let dialect = desk.project.facts.dialect;
+    for column in &described.columns {
+        if find(stored, &column.name).is_some() {
+            continue;
+        }
+        let sql = format!(
+            "alter table {} add column {} {}",
+            job.node.relation.render(dialect),
+            dialect.quote_identifier(&column.name),
+            column.data_type
+        );
+        run(session, &sql)?;
+    }
+    Ok(())
+}
+
+/// Names the partitions outside a batch that its rows belong to.
+pub(super) fn outside(session: &Session, job: &Job, cut: &Partitioning, sql: &str) -> Diagnostic {
+    let range = job.range();
+    let field = &cut.field;
+    let bucket = cut.bucket(field).unwrap_or_else(|| field.clone());
+    let inside = cut.predicate(field, range);
+    let query = format!(
+        "select {bucket} as part, count(*) as row_count from (\n{sql}\n) as built where not coalesce({inside}, false) group by {bucket} order by row_count desc limit 5"
+    );
+    let mut told = Vec::new();
+    if let Ok(table) = fetch(session, &query) {
+        for row in &table.rows {
+            let part = row.first().and_then(|value| partition_of(value, cut));
+            let key = match part {
+                Some(part) => cut.calendar.granularity.key(part),
+                None => "no partition (null)".to_owned(),
+            };
+            told.push(format!("{key} ({} rows)", ledger::number(row, 1)));
+        }
+    }
+    let message = format!(
+        "`{}` built {} and gave rows of {}",
+        job.node.name,
+        job.keys(),
+        match told.is_empty() {
+            true => "other partitions".to_owned(),
+            false => told.join(", "),
+        }
+    );
+    Diagnostic::error(Code::Database, message).help(format!(
+        "keep `{field}` within the partitions that are built; `partition.filter('{field}')` does"
+    ))
+}

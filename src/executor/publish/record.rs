@@ -1,0 +1,196 @@
+//! What is written into the ledger: what was published, what came to nothing.
+
+use std::sync::Arc;
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::executor::schemas;
+use crate::executor::session::Session;
+use crate::jinja::Warehouse;
+use crate::jinja::context::relation_value;
+use crate::jinja::language::list;
+use crate::ledger::{self, Build, Input, MOST_RECORDS, Outcome, Record, RecordState};
+
+use super::content::Content;
+use super::content::nothing_stored;
+use super::{Desk, Job, Trouble, fetch, run, text};
+
+/// Writes the ledger's rows and the fence, and commits.
+pub(super) fn record(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    content: &Content,
+    fence: Option<i64>,
+) -> Result<Vec<(i32, Record)>, Trouble> {
+    let numbers = fetch(session, &desk.ledger.take_numbers(job.parts.len()))?;
+    let mut records = Vec::new();
+    let (mut builds, mut inputs) = (Vec::new(), Vec::new());
+    for (part, row) in job.parts.iter().zip(&numbers.rows) {
+        let number = ledger::number(row, 0);
+        let partition = part.part.partition;
+        let nothing = (0, nothing_stored(&desk.hash));
+        let (rows, text) = content.get(&partition).unwrap_or(&nothing);
+        let hashed = job.hashed && !text.is_empty();
+        let content = match hashed {
+            true => ledger::hash64(&[text]),
+            false => number,
+        };
+        let same = part
+            .before
+            .filter(|before| hashed && before.content == content);
+        let outcome = job.state(partition);
+        let build = Build {
+            number,
+            relation: job.relation,
+            partition,
+            outcome,
+            code: job.code,
+            inputs: part.part.inputs,
+            version: same.map_or(number, |before| before.version),
+            content,
+            rows: *rows,
+            reason: None,
+        };
+        inputs.extend(part.inputs.iter().map(|input| Input {
+            build: number,
+            ..input.clone()
+        }));
+        let state = RecordState::of(outcome).unwrap_or(RecordState::Published);
+        records.push((
+            partition,
+            Record {
+                build: number,
+                state,
+                code: build.code,
+                inputs: build.inputs,
+                version: build.version,
+                content,
+                rows: build.rows,
+            },
+        ));
+        builds.push(build);
+    }
+    let started = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    let started = started.datetime().to_string().replace('T', " ");
+    if !job.compared {
+        // The first of the run: what follows finds it there.
+        let (name, shape) = &job.names;
+        run(
+            session,
+            &desk.ledger.add_relation(job.relation, name, shape),
+        )?;
+    }
+    for chunk in builds.chunks(MOST_RECORDS) {
+        run(
+            session,
+            &desk.ledger.add_builds(chunk, &desk.facts, &started),
+        )?;
+    }
+    for chunk in inputs.chunks(MOST_RECORDS) {
+        if let Some(sql) = desk.ledger.add_inputs(chunk) {
+            run(session, &sql)?;
+        }
+    }
+    if !desk.project.facts.dialect.counts_rows && (!job.exists || job.cut.is_none() || job.reshape)
+    {
+        set_marker(desk, session, job)?;
+    }
+    if let Some(fence) = fence {
+        let beat = fetch(session, &desk.ledger.beat(job.relation, fence))?;
+        if beat.rows.is_empty() {
+            let message = format!(
+                "the lease of `{}` was taken over by another run while this one built {}",
+                job.node.name,
+                job.keys()
+            );
+            return Err(Trouble::Failed(Box::new(Diagnostic::error(
+                Code::DatabaseLocked,
+                message,
+            ))));
+        }
+    }
+    session.release();
+    session.commit()?;
+    Ok(records)
+}
+
+/// Notes what the catalogue shows of the relation, so that a change by others is noticed.
+pub(super) fn set_marker(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+) -> Result<(), Box<Diagnostic>> {
+    let relation = relation_value(desk.project.facts.dialect, &job.node.relation);
+    let scope = schemas::plain_scope(&desk.project, session, Vec::new());
+    let sql = text(desk, &scope, "relation_markers", &[list(vec![relation])])?;
+    let table = fetch(session, &sql)?;
+    let marker = table.rows.first().and_then(|row| row.get(1));
+    if let Some(marker) = marker {
+        run(
+            session,
+            &desk.ledger.set_marker(job.relation, &marker.to_text()),
+        )?;
+    }
+    Ok(())
+}
+
+/// Writes down that partitions came to nothing, in a transaction of its own.
+pub(super) fn record_failure(
+    desk: &Desk,
+    session: &Session,
+    job: &Job,
+    outcome: Outcome,
+    reason: &str,
+) {
+    let write = || -> Result<(), Box<Diagnostic>> {
+        let numbers = fetch(session, &desk.ledger.take_numbers(job.parts.len()))?;
+        let builds: Vec<Build> = job
+            .parts
+            .iter()
+            .zip(&numbers.rows)
+            .map(|(part, row)| Build {
+                number: ledger::number(row, 0),
+                relation: job.relation,
+                partition: part.part.partition,
+                outcome,
+                code: job.code,
+                inputs: part.part.inputs,
+                version: 0,
+                content: 0,
+                rows: 0,
+                reason: Some(reason.to_owned()),
+            })
+            .collect();
+        let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+        let started = now.datetime().to_string().replace('T', " ");
+        session.begin()?;
+        run(
+            session,
+            &desk.ledger.add_builds(&builds, &desk.facts, &started),
+        )?;
+        session.commit()
+    };
+    // The failure itself is reported in any case; the ledger only helps to remember it.
+    if write().is_err() {
+        let _ = session.rollback();
+    }
+}
+
+/// Keeps the rows that a test refused, to be looked at.
+pub(super) fn keep_refused(desk: &Desk, session: &Session, job: &Job, sql: Option<&str>) {
+    let (Some(sql), Some(_)) = (sql, &job.cut) else {
+        return;
+    };
+    let mut relation = desk.ledger.schema().clone();
+    relation.identifier = Some(format!("refused_{}", job.node.alias).into());
+    let name = relation.render(desk.project.facts.dialect);
+    let keep = || -> Result<(), Box<Diagnostic>> {
+        session.begin()?;
+        run(session, &format!("drop table if exists {name}"))?;
+        run(session, &format!("create table {name} as\n{sql}"))?;
+        session.commit()
+    };
+    if keep().is_err() {
+        let _ = session.rollback();
+    }
+}

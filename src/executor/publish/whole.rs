@@ -1,0 +1,142 @@
+//! What has one partition: its materialization, inside the transaction that records it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use crate::calendar::PartitionRange;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::executor::compile::Shown;
+use crate::executor::event::NodeResult;
+use crate::executor::node::run_shown;
+use crate::executor::reads::{BatchView, Built};
+use crate::executor::schemas;
+use crate::executor::session::Session;
+use crate::jinja::{Warehouse, context};
+use crate::manifest::partitioning::ContentHash;
+use crate::manifest::{Node, ResourceType};
+use crate::planner::Work;
+use crate::planner::board::ALL;
+
+use super::audit::{empty, judge, refuse};
+use super::content::{Content, stored_whole};
+use super::partitions::{Own, narrowing};
+use super::record::record;
+use super::{Attempted, Desk, Job, Published, Trouble, none_judged};
+
+/// Builds what has one partition by its materialization, inside the transaction that records it.
+pub(super) fn publish_whole(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    fence: Option<i64>,
+    result: &mut NodeResult,
+) -> Attempted {
+    let project = &desk.project;
+    let dialect = project.facts.dialect;
+    let shown = match whole_view(desk, session, job).map_err(none_judged)? {
+        Some(view) => Shown::of_partitions(project, &job.node, view),
+        None => Shown::of(project, &job.node),
+    };
+    // What runs outside a transaction cannot be part of ours.
+    let holds = dialect.transactional_ddl && !has_outside_hooks(&job.node);
+    if holds {
+        session.begin().map_err(none_judged)?;
+        session.hold();
+    }
+    let facts = Arc::clone(&result.node);
+    let built = run_shown(
+        project,
+        session,
+        (&job.node, &shown),
+        &facts,
+        Work::Build,
+        session.thread(),
+    );
+    session.begin_node(project, Some(&job.node));
+    let failed = built.status.is_failure();
+    *result = built;
+    if failed {
+        let diagnostic = result.diagnostic.take().map_or_else(
+            || Diagnostic::error(Code::Internal, "it failed without a word"),
+            |diagnostic| Diagnostic::clone(&diagnostic),
+        );
+        return Err(none_judged(Box::new(diagnostic)));
+    }
+    session.begin().map_err(none_judged)?;
+    session.hold();
+    let audits = judge(desk, session, job).map_err(none_judged)?;
+    let judged = |trouble: Trouble| (trouble, audits.clone());
+    refuse(&audits).map_err(judged)?;
+    let content = whole_content(desk, session, job, result)
+        .map_err(|diagnostic| judged(Trouble::Failed(diagnostic)))?;
+    let rows = content.get(&ALL).map_or(0, |(rows, _)| rows.unsigned_abs());
+    let may_be_empty = job.node.config.get("allow_empty");
+    let may_be_empty = may_be_empty.and_then(Json::as_bool).unwrap_or(false);
+    let had = job.parts.iter().any(|part| part.had_rows());
+    if rows == 0 && had && job.reads_sources && !may_be_empty {
+        let empty = empty(&format!("`{}`", job.node.name));
+        return Err(judged(Trouble::Failed(Box::new(empty))));
+    }
+    let records = record(desk, session, job, &content, fence).map_err(judged)?;
+    Ok(Published {
+        records,
+        audits,
+        rows,
+    })
+}
+
+/// The reads of an unpartitioned model that are loaded from files.
+pub(super) fn whole_view(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+) -> Result<Option<BatchView>, Box<Diagnostic>> {
+    let Some(first) = job.reads.iter().find(|read| read.files.is_some()) else {
+        return Ok(None);
+    };
+    let range = PartitionRange::new(first.cut.calendar.begin, i32::MAX);
+    Ok(Some(BatchView {
+        narrowing: Arc::new(narrowing(desk, session, job, range, Own::Missing)?),
+        built: Arc::new(Built {
+            cut: Arc::clone(&first.cut),
+            range,
+        }),
+    }))
+}
+
+pub(super) fn has_outside_hooks(node: &Node) -> bool {
+    ["pre-hook", "post-hook"].into_iter().any(|key| {
+        let hooks = context::hook_values(node.config.get(key));
+        hooks.try_iter().is_ok_and(|mut hooks| {
+            hooks.any(|hook| {
+                hook.get_attr("transaction")
+                    .is_ok_and(|inside| !inside.is_true())
+            })
+        })
+    })
+}
+
+pub(super) fn whole_content(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    result: &NodeResult,
+) -> Result<Content, Box<Diagnostic>> {
+    let passes_through = crate::planner::items::is_passed_through(&job.node);
+    let written = result.rows_affected.unwrap_or(0);
+    let rows = i64::try_from(written).unwrap_or(i64::MAX);
+    let off = job.node.upkeep.content_hash == ContentHash::Off;
+    if passes_through || off || !job.hashed {
+        return Ok(BTreeMap::from([(ALL, (rows, String::new()))]));
+    }
+    let grows = job.node.resource_type == ResourceType::Model
+        && job.node.materialization() == "incremental"
+        && job.parts.iter().any(|part| part.before.is_some());
+    if grows && written > 0 {
+        return Ok(BTreeMap::from([(ALL, (rows, String::new()))]));
+    }
+    let scope = schemas::plain_scope(&desk.project, session, Vec::new());
+    stored_whole(&desk.project, session, &scope, &desk.hash, &job.node)
+}
