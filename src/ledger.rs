@@ -902,8 +902,9 @@ mod tests {
             as_of: "2026-11-15 00:00:00".to_owned(),
         };
         insta::assert_snapshot!(ledger.add_builds(&[build(1)], &facts, &facts.as_of), @r#"
-        insert into "db"."daygrain"."builds" (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason) values
-        (7, 1, 1, 'refused', -1, 2, 7, 3, 4, 'run-1', cast('2026-11-15 00:00:00' as timestamp), cast('2026-11-15 00:00:00' as timestamp), cast(clock_timestamp() at time zone 'UTC' as timestamp), 'it''s wrong')
+        insert into "db"."daygrain"."builds" (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason)
+        select n1, 1, n2, 'refused', -1, n3, n4, n5, n6, 'run-1', cast('2026-11-15 00:00:00' as timestamp), cast('2026-11-15 00:00:00' as timestamp), cast(clock_timestamp() at time zone 'UTC' as timestamp), cast('it''s wrong' as varchar)
+        from (values (7, 1, 2, 7, 3, 4)) as packed (n1, n2, n3, n4, n5, n6)
         "#);
     }
 
