@@ -133,6 +133,24 @@ pub struct Build {
     pub reason: Option<String>,
 }
 
+impl Build {
+    /// A partition whose rows somebody else has changed: it is as the record says, and stale.
+    pub fn lost(number: i64, relation: RelationId, partition: i32, record: &Record) -> Build {
+        Build {
+            number,
+            relation,
+            partition,
+            outcome: Outcome::Lost,
+            code: record.code,
+            inputs: record.inputs,
+            version: record.version,
+            content: record.content,
+            rows: record.rows,
+            reason: Some("changed outside daygrain".to_owned()),
+        }
+    }
+}
+
 /// What a build read of one relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {

@@ -670,17 +670,9 @@ fn record_lost(
         let builds: Vec<Build> = lost
             .iter()
             .zip(numbers)
-            .map(|((part, record), number)| Build {
-                number,
-                relation: sight.board.items[at].relation,
-                partition: *part,
-                outcome: Outcome::Lost,
-                code: record.code,
-                inputs: record.inputs,
-                version: record.version,
-                content: record.content,
-                rows: record.rows,
-                reason: Some("changed outside daygrain".to_owned()),
+            .map(|((part, record), number)| {
+                let relation = sight.board.items[at].relation;
+                Build::lost(number, relation, *part, record)
             })
             .collect();
         place.write(sight, at, &builds, &[])?;

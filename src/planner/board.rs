@@ -5,13 +5,17 @@
 //! partition; a run asks it again before each step, when what was built meanwhile is known, so that
 //! cut-off needs no logic of its own.
 
+mod lane;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use lane::Lane;
+
 use crate::calendar::{Mapping, PartitionRange};
-use crate::ledger::{History, Record, RecordState, RelationId, SumTree};
+use crate::ledger::{History, Record, RecordState, RelationId};
 use crate::manifest::UniqueId;
 use crate::manifest::partitioning::{OnCodeChange, Partitioning};
 
@@ -197,111 +201,6 @@ impl Status {
             | Status::Waiting { why, .. }
             | Status::Frozen { why, .. } => Some(why),
             _ => None,
-        }
-    }
-}
-
-/// The partitions of one item while a plan is made or carried out.
-#[derive(Clone, Debug, Default)]
-struct Lane {
-    first: i32,
-    statuses: Vec<Status>,
-    /// What each counts for in the sums below.
-    weights: Vec<Weights>,
-    /// To be built, or being built.
-    todo: SumTree,
-    /// Of these, those that get a new version for sure.
-    sure: SumTree,
-    /// Due, and there is nothing to read.
-    holes: SumTree,
-    /// Failed in this run.
-    failed: SumTree,
-    /// There once, and gone since.
-    gone: SumTree,
-    open: usize,
-    /// Whether this run has published any: the table is there, with today's columns.
-    published: bool,
-}
-
-impl Lane {
-    fn new(range: PartitionRange) -> Lane {
-        let zeros = vec![0; range.len()];
-        let tree = || SumTree::new(&zeros);
-        Lane {
-            first: range.first,
-            statuses: vec![Status::NotDue; range.len()],
-            weights: vec![Weights::default(); range.len()],
-            todo: tree(),
-            sure: tree(),
-            holes: tree(),
-            failed: tree(),
-            gone: tree(),
-            open: 0,
-            published: false,
-        }
-    }
-
-    fn place(&self, partition: i32) -> Option<usize> {
-        let at = usize::try_from(i64::from(partition) - i64::from(self.first)).ok()?;
-        (at < self.statuses.len()).then_some(at)
-    }
-
-    fn range(&self) -> PartitionRange {
-        let last = i64::from(self.first) + self.statuses.len() as i64 - 1;
-        PartitionRange::new(self.first, i32::try_from(last).unwrap_or(i32::MAX))
-    }
-
-    fn count(&self, tree: &SumTree, range: PartitionRange) -> u64 {
-        let inside = range.intersect(self.range());
-        match (self.place(inside.first), self.place(inside.last)) {
-            (Some(from), Some(to)) if !inside.is_empty() => tree.between(from, to + 1),
-            _ => 0,
-        }
-    }
-
-    /// The first partition of a range that a tree counts.
-    fn find(&self, tree: &SumTree, range: PartitionRange) -> Option<i32> {
-        let inside = range.intersect(self.range());
-        inside
-            .iter()
-            .find(|partition| self.count(tree, PartitionRange::one(*partition)) > 0)
-    }
-
-    fn mark(&mut self, at: usize, status: Status, record: Option<&Record>) {
-        // The record may have changed since the status was given, so what it counted for is kept.
-        let (was, is) = (self.weights[at], Weights::of(&status, record));
-        let change = |was: bool, is: bool| u64::from(is).wrapping_sub(u64::from(was));
-        self.todo.add(at, change(was.todo, is.todo));
-        self.sure.add(at, change(was.sure, is.sure));
-        self.holes.add(at, change(was.hole, is.hole));
-        self.gone.add(at, change(was.gone, is.gone));
-        self.open = self.open + usize::from(is.todo) - usize::from(was.todo);
-        self.statuses[at] = status;
-        self.weights[at] = is;
-    }
-}
-
-/// What a partition counts for.
-#[derive(Clone, Copy, Debug, Default)]
-struct Weights {
-    todo: bool,
-    sure: bool,
-    hole: bool,
-    gone: bool,
-}
-
-impl Weights {
-    fn of(status: &Status, record: Option<&Record>) -> Weights {
-        let todo = matches!(status, Status::Stale { .. });
-        let blocks = matches!(
-            status,
-            Status::Waiting { .. } | Status::Missing | Status::Frozen { .. }
-        );
-        Weights {
-            todo,
-            sure: record.is_none() && matches!(status, Status::Stale { certain: true, .. }),
-            hole: blocks && record.is_none_or(Record::is_lost),
-            gone: matches!(status, Status::Expired),
         }
     }
 }

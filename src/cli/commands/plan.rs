@@ -134,7 +134,7 @@ pub fn look_only(
         &session,
         selected,
         ask,
-        Look::Touching,
+        Look::Reading,
     )?;
     let Some(sight) = found else {
         return Ok(None);

@@ -77,25 +77,13 @@ pub fn stored_partitions(
     }
     let columns = hashed_columns(dialect, described, &cut.content_hash, stored.hashed);
     let bucket = cut.bucket(&cut.field);
-    let bounds = match bucket {
-        Some(_) => Vec::new(),
-        None => range
-            .iter()
-            .map(|part| {
-                list(vec![
-                    Value::from(part),
-                    Value::from(cut.literal(part)),
-                    Value::from(cut.literal(part.saturating_add(1))),
-                ])
-            })
-            .collect(),
-    };
+    let bounds = boundaries(cut, range);
     let predicate = cut.predicate(&cut.field, range);
     let arguments = [
         relation_value(dialect, stored.relation),
         list(columns.into_iter().map(Value::from).collect()),
         bucket.map_or_else(|| Value::from(()), Value::from),
-        list(bounds),
+        bounds,
         Value::from(cut.field.as_str()),
         Value::from(predicate),
     ];
@@ -105,6 +93,22 @@ pub fn stored_partitions(
     let sql = sql.as_str().map(str::trim).unwrap_or_default();
     let table = fetch(session, sql)?;
     Ok(read_content(&table, cut, &signature(described), hash))
+}
+
+/// The bounds of partitions for `partition_content`: number, first literal, next literal; none where an
+/// expression tells a row's partition.
+pub fn boundaries(cut: &Partitioning, range: PartitionRange) -> Value {
+    if cut.bucket(&cut.field).is_some() {
+        return list(Vec::new());
+    }
+    let bounds = range.iter().map(|part| {
+        list(vec![
+            Value::from(part),
+            Value::from(cut.literal(part)),
+            Value::from(cut.literal(part.saturating_add(1))),
+        ])
+    });
+    list(bounds.collect())
 }
 
 /// Rows and content of a table that has one partition.

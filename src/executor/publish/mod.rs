@@ -15,7 +15,8 @@ mod whole;
 
 pub use audit::run_test;
 pub use content::{
-    Content, Stored, nothing_stored, partition_of, read_content, stored_partitions, stored_whole,
+    Content, Stored, boundaries, nothing_stored, partition_of, read_content, stored_partitions,
+    stored_whole,
 };
 
 use std::collections::BTreeMap;
