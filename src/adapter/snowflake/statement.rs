@@ -104,7 +104,7 @@ fn statement<'a>(text: &'a str, start: usize, tokens: &[&str]) -> Statement<'a> 
             Kind::Read
         }
         "(" => Kind::Read,
-        "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "COPY" => Kind::Change,
+        "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "COPY" | "TRUNCATE" => Kind::Change,
         "USE" | "SET" | "UNSET" => Kind::Setting,
         "ALTER" if word(1) == "SESSION" => Kind::Setting,
         _ => Kind::Definition,
@@ -117,7 +117,7 @@ fn statement<'a>(text: &'a str, start: usize, tokens: &[&str]) -> Statement<'a> 
         Kind::Definition => match word(0) {
             "CREATE" => (word(1) == "OR" && word(2) == "REPLACE") || has("EXISTS"),
             "DROP" => has("EXISTS"),
-            "TRUNCATE" | "COMMENT" | "GRANT" | "REVOKE" => true,
+            "COMMENT" | "GRANT" | "REVOKE" => true,
             _ => false,
         },
     };
@@ -284,7 +284,7 @@ mod tests {
             ("rollback work", Kind::Rollback),
             ("with a as (select 1) select * from a", Kind::Read),
             ("insert into t values (1)", Kind::Change),
-            ("truncate table t", Kind::Definition),
+            ("truncate table t", Kind::Change),
             ("create table t (a int)", Kind::Definition),
             ("call p()", Kind::Definition),
             ("use warehouse w", Kind::Setting),

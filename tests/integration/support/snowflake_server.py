@@ -6,7 +6,9 @@ The proxy does what the driver of daygrain cannot do without:
 
 - fakesnow answers queries in Arrow; the proxy turns that into the rows of texts that the server's
   JSON replies hold;
-- fakesnow's errors have no query id; the proxy adds one.
+- fakesnow's errors have no query id; the proxy adds one;
+- fakesnow refuses `alter session`, `grant`, `revoke` and `show grants`; the proxy says that they are
+  done, and shows no grants. That they mean what they should is for a real account to show.
 
 It also injects faults, which a session asks for by the parameter `DAYGRAIN_FAULTS` of its login: a
 JSON list of `{"on": part of the statement or "login", "do": what, "times": how often}`. Counts are
@@ -26,6 +28,7 @@ kept by database, so a test that has a database of its own has faults of its own
 import base64
 import http.client
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -39,6 +42,9 @@ import pyarrow as pa
 
 EXPIRED = {"data": None, "code": "390112", "message": "Your session has expired. Please login again.", "success": False}
 CANCELLED = ("000604", "57014", "SQL execution canceled")
+
+# What fakesnow refuses, and a server does.
+UNKNOWN = re.compile(r"\s*(alter\s+session|grant|revoke|show\s+grants)\b", re.IGNORECASE)
 
 lock = threading.Lock()
 sessions = {}  # token -> {"database", "faults", "alive"}
@@ -89,6 +95,15 @@ def translated(reply):
         rows = [list(row) for row in zip(*columns)]
     data.update(queryResultFormat="json", rowset=rows, returned=len(rows), total=len(rows))
     return reply
+
+
+def done():
+    """The reply to a statement that gives no rows."""
+    kind = {"name": "status", "type": "text", "nullable": True, "length": 100, "scale": None, "precision": None}
+    return {
+        "data": {"queryId": str(uuid.uuid4()), "rowtype": [kind], "rowset": [], "returned": 0, "total": 0, "queryResultFormat": "json"},
+        "code": None, "message": None, "success": True,
+    }
 
 
 def forward(method, path, headers, body):
@@ -204,6 +219,8 @@ class Proxy(BaseHTTPRequestHandler):
         if fault == "expire":
             session["alive"] = False
             return self.reply(200, EXPIRED)
+        if UNKNOWN.match(sql):
+            return self.reply(200, done())
         if fault == "slow":
             return self.slow(request_id)
         if fault in ("async", "expire-async"):
