@@ -10,7 +10,7 @@ pub use history::{Attempt, History, Record, RecordState, SumTree};
 
 use std::collections::HashMap;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, NumberRows, Upsert};
 use crate::relation::Relation;
 use crate::table::{Datum, Table};
 
@@ -18,10 +18,13 @@ use crate::table::{Datum, Table};
 pub const LAYOUT: i64 = 2;
 
 /// How many builds or inputs one statement records at the most.
-pub const MOST_RECORDS: usize = 10_000;
+pub const MOST_RECORDS: usize = 5_000;
 
 /// So few rows are written as literals.
 const FEW_ROWS: usize = 8;
+
+/// No relation's: the row of the leases that is changed first where primary keys are not enforced.
+const LOCK_ROW: i64 = 0;
 
 /// The identity of a relation in the ledger: where it physically is and how it is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -261,7 +264,11 @@ impl Ledger {
         let mut statements = vec![
             format!("create schema if not exists {}", self.schema_alone()),
             table("layout", "layout integer not null"),
-            format!("create sequence if not exists {}", self.table("versions")),
+            format!(
+                "create sequence if not exists {}{}",
+                self.table("versions"),
+                self.dialect.ledger.ordered
+            ),
             table(
                 "relations",
                 "relation bigint not null, name varchar not null, shape varchar not null, marker varchar",
@@ -301,6 +308,12 @@ impl Ledger {
                 self.table("layout")
             ),
         ];
+        if self.dialect.ledger.upsert == Upsert::Locked {
+            statements.push(format!(
+                "insert into {0} (relation, fence, beat) select {LOCK_ROW}, 0, 0 where not exists (select 1 from {0} where relation = {LOCK_ROW})",
+                self.table("leases")
+            ));
+        }
         // Tables that an earlier layout lacks were made above.
         statements.push(format!(
             "update {0} set layout = {LAYOUT} where layout < {LAYOUT}",
@@ -440,10 +453,13 @@ impl Ledger {
 
     /// The query that takes numbers from the sequence.
     pub fn take_numbers(&self, count: usize) -> String {
-        format!(
-            "select nextval({}) as number from generate_series(1, {count})",
-            self.text(&self.table("versions"))
-        )
+        let sequence = self.table("versions");
+        self.dialect
+            .ledger
+            .take_numbers
+            .replace("{literal}", &self.text(&sequence))
+            .replace("{sequence}", &sequence)
+            .replace("{count}", &count.to_string())
     }
 
     /// The query that counts what other runs have published of some relations since a build.
@@ -558,6 +574,17 @@ impl Ledger {
             let (rows, names) = (rows.join("), ("), names.join(", "));
             return format!("(values ({rows})) as packed ({names})");
         }
+        if self.dialect.ledger.rows == NumberRows::Json {
+            let rows: Vec<String> = rows.iter().map(|row| row.join(",")).collect();
+            let columns: Vec<String> = (1..=N)
+                .map(|place| format!("cast(value[{}] as bigint) as n{place}", place - 1))
+                .collect();
+            return format!(
+                "(\n    select {}\n    from table(flatten(input => parse_json({})))\n) as packed",
+                columns.join(", "),
+                self.text(&format!("[[{}]]", rows.join("],[")))
+            );
+        }
         let rows: Vec<String> = rows.iter().map(|row| row.join(" ")).collect();
         let columns: Vec<String> = (1..=N)
             .map(|place| format!("cast(split_part(numbers, ' ', {place}) as bigint) as n{place}"))
@@ -619,9 +646,9 @@ impl Ledger {
         })
     }
 
-    /// The statement that takes a lease that is free, run out, or the holder's own; it returns the
-    /// fencing number, and no row where somebody else holds it. It has not run out while its holder
-    /// gives signs of life.
+    /// The text that takes a lease that is free, run out, or the holder's own; its last statement
+    /// returns the fencing number, and no row where somebody else holds it. It has not run out while
+    /// its holder gives signs of life.
     pub fn take_lease(&self, relation: RelationId, holder: &str, seconds: u32) -> String {
         let (table, holder, now) = (
             self.table("leases"),
@@ -629,6 +656,25 @@ impl Ledger {
             self.dialect.utc_now,
         );
         let until = format!("{now} + interval '{seconds} seconds'");
+        if self.dialect.ledger.upsert == Upsert::Locked {
+            let (relation, runs) = (relation.0, self.table("runs"));
+            return [
+                "begin".to_owned(),
+                format!("update {table} set beat = beat + 1 where relation = {LOCK_ROW}"),
+                format!(
+                    "update {table} set fence = fence + 1, holder = {holder}, expires = {until}\n\
+                     where relation = {relation} and (holder is null or holder = {holder}\n    \
+                     or expires < {now} and holder not in (select run from {runs} where expires >= {now}))"
+                ),
+                format!(
+                    "insert into {table} (relation, fence, beat, holder, expires)\n\
+                     select {relation}, 1, 0, {holder}, {until} where not exists (select 1 from {table} where relation = {relation})"
+                ),
+                "commit".to_owned(),
+                format!("select fence from {table} where relation = {relation} and holder = {holder}"),
+            ]
+            .join(";\n");
+        }
         format!(
             "insert into {table} as held (relation, fence, beat, holder, expires) values ({}, 1, 0, {holder}, {until})\n\
              on conflict (relation) do update set fence = held.fence + 1, holder = excluded.holder, expires = excluded.expires\n\
@@ -639,8 +685,17 @@ impl Ledger {
         )
     }
 
-    /// The statement by which a run says that it is alive, for so many seconds.
+    /// The text by which a run says that it is alive, for so many seconds.
     pub fn sign_of_life(&self, run: &str, seconds: u32) -> String {
+        if self.dialect.ledger.upsert == Upsert::Locked {
+            // Nobody else writes of this run.
+            let (runs, run) = (self.table("runs"), self.text(run));
+            let until = format!("{} + interval '{seconds} seconds'", self.dialect.utc_now);
+            return format!(
+                "update {runs} set expires = {until} where run = {run};\n\
+                 insert into {runs} (run, expires) select {run}, {until} where not exists (select 1 from {runs} where run = {run})"
+            );
+        }
         format!(
             "insert into {} (run, expires) values ({}, {} + interval '{seconds} seconds')\n\
              on conflict (run) do update set expires = excluded.expires",
@@ -669,8 +724,16 @@ impl Ledger {
         )
     }
 
-    /// The write that fails to find its row once somebody else has taken the lease over.
+    /// The write that fails to find its row once somebody else has taken the lease over; no row is
+    /// returned then.
     pub fn beat(&self, relation: RelationId, fence: i64) -> String {
+        if self.dialect.ledger.upsert == Upsert::Locked {
+            let leases = self.table("leases");
+            let mine = format!("relation = {} and fence = {fence}", relation.0);
+            return format!(
+                "update {leases} set beat = beat + 1 where {mine};\nselect beat from {leases} where {mine}"
+            );
+        }
         format!(
             "update {} set beat = beat + 1 where relation = {} and fence = {fence} returning beat",
             self.table("leases"),
@@ -850,7 +913,7 @@ pub fn tests(table: &Table) -> Vec<TestRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{DUCKDB, POSTGRES};
+    use crate::dialect::{DUCKDB, POSTGRES, SNOWFLAKE};
     use crate::sql;
 
     fn build(partition: i32) -> Build {
@@ -913,6 +976,7 @@ mod tests {
             ledger.add_relation(RelationId(1), "\"db\".\"s\".\"t\"", "day"),
             ledger.set_marker(RelationId(1), "1/2"),
             ledger.add_builds(&[build(1), build(2)], &facts, &facts.as_of),
+            ledger.add_builds(&(1..20).map(build).collect::<Vec<_>>(), &facts, &facts.as_of),
             ledger.read_lease(RelationId(1)),
             ledger.beat(RelationId(1), 4),
             ledger.free_lease(RelationId(1), 4),
@@ -931,7 +995,7 @@ mod tests {
 
     #[test]
     fn every_statement_parses_where_it_is_sent() {
-        for dialect in [&DUCKDB, &POSTGRES] {
+        for dialect in [&DUCKDB, &POSTGRES, &SNOWFLAKE] {
             let ledger = Ledger::new(dialect, "db", "daygrain");
             for statement in statements(&ledger) {
                 if let Err(error) = sql::parse(dialect, &statement) {

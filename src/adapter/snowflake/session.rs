@@ -130,12 +130,23 @@ impl Session {
     /// Runs the statements of a text, one after the other, and keeps what the last returned.
     async fn run(&mut self, sql: &str) -> Result<(Response, Table), AdapterError> {
         self.cancel.asked.store(false, Ordering::Release);
+        let before = self.transaction;
         let mut last = Answer::default();
         for statement in statement::split(sql) {
-            last = self.step(&statement).await.map_err(|mut error| {
-                error.offset = error.offset.map(|at| at + statement.start);
-                error
-            })?;
+            match self.step(&statement).await {
+                Ok(answer) => last = answer,
+                Err(mut error) => {
+                    error.offset = error.offset.map(|at| at + statement.start);
+                    // A transaction that the text itself began is nobody else's to end.
+                    if before == Transaction::None && self.transaction == Transaction::Open {
+                        let _ = self.say("rollback").await;
+                    }
+                    if before == Transaction::None {
+                        self.transaction = Transaction::None;
+                    }
+                    return Err(error);
+                }
+            }
         }
         let response = response(&last);
         Ok((response, last.table))

@@ -53,15 +53,13 @@ where upper(table_schema) = upper({{ dbt.string_literal(schema_relation.schema) 
 {%- endmacro %}
 
 
-{# One statement for all columns, of a view too. #}
+{# Of a view too, whose columns `comment on column` does not know. #}
 {% macro snowflake__alter_column_comment(relation, column_dict) -%}
-  {%- if column_dict -%}
-alter {{ 'view' if relation.is_view else 'table' }} {{ relation }} alter
-    {%- for name, column in column_dict.items() %}
-    column {{ adapter.quote(name) if column.quote else name }} comment {{ dbt.string_literal(dbt.escape_single_quotes(column.description)) }}
-    {%- if not loop.last %},{% endif -%}
-    {%- endfor -%}
-  {%- endif -%}
+  {%- for name, column in column_dict.items() -%}
+alter {{ 'view' if relation.is_view else 'table' }} {{ relation }} alter column {{ adapter.quote(name) if column.quote else name }} comment {{ dbt.string_literal(dbt.escape_single_quotes(column.description)) }}
+    {%- if not loop.last %};
+{% endif -%}
+  {%- endfor -%}
 {%- endmacro %}
 
 

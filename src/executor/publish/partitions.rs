@@ -29,7 +29,7 @@ use crate::table::Table;
 
 use super::audit::{empty, judge, refuse};
 use super::content::{Content, content, partition_of};
-use super::record::record;
+use super::record::{intend, record};
 use super::{Attempted, Desk, Job, Part, Published, Trouble, begin, fetch, none_judged, run, text};
 
 /// Where a cumulative model finds its own earlier partitions.
@@ -336,6 +336,9 @@ pub(super) fn publish_reshaped(
         return Err(none_judged(Trouble::Moved));
     };
     if let Some(existing) = &job.existing {
+        if !dialect.transactional_ddl {
+            intend(desk, session, job).map_err(none_judged)?;
+        }
         let arguments = [
             relation_value(dialect, &job.node.relation.of_kind(RelationKind::Table)),
             relation_value(dialect, existing),

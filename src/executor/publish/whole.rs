@@ -18,11 +18,12 @@ use crate::manifest::partitioning::ContentHash;
 use crate::manifest::{Node, ResourceType};
 use crate::planner::Work;
 use crate::planner::board::ALL;
+use crate::planner::items::is_passed_through;
 
 use super::audit::{empty, judge, refuse};
 use super::content::{Content, stored_whole};
 use super::partitions::{Own, narrowing};
-use super::record::record;
+use super::record::{intend, record};
 use super::{Attempted, Desk, Job, Published, Trouble, none_judged};
 
 /// Builds what has one partition by its materialization, inside the transaction that records it.
@@ -44,6 +45,8 @@ pub(super) fn publish_whole(
     if holds {
         session.begin().map_err(none_judged)?;
         session.hold();
+    } else if !dialect.transactional_ddl && !is_passed_through(&job.node) {
+        intend(desk, session, job).map_err(none_judged)?;
     }
     let facts = Arc::clone(&result.node);
     let built = run_shown(
@@ -124,7 +127,7 @@ pub(super) fn whole_content(
     job: &Job,
     result: &NodeResult,
 ) -> Result<Content, Box<Diagnostic>> {
-    let passes_through = crate::planner::items::is_passed_through(&job.node);
+    let passes_through = is_passed_through(&job.node);
     let written = result.rows_affected.unwrap_or(0);
     let rows = i64::try_from(written).unwrap_or(i64::MAX);
     let off = job.node.upkeep.content_hash == ContentHash::Off;

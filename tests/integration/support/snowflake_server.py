@@ -10,6 +10,11 @@ The proxy does what the driver of daygrain cannot do without:
 - fakesnow refuses `alter session`, `grant`, `revoke` and `show grants`; the proxy says that they are
   done, and shows no grants. That they mean what they should is for a real account to show.
 
+- fakesnow has no `hash_agg`, no `create sequence ... order`, and finds no sequence by its full name:
+  the proxy writes a sum of hashes, leaves `order` out, and writes `nextval('...')`;
+- of two transactions that change the rows of one table, the server lets the second wait until the
+  first has ended, and fakesnow fails; the proxy lets it wait.
+
 It also injects faults, which a session asks for by the parameter `DAYGRAIN_FAULTS` of its login: a
 JSON list of `{"on": part of the statement or "login", "do": what, "times": how often}`. Counts are
 kept by database, so a test that has a database of its own has faults of its own. What there is:
@@ -128,6 +133,50 @@ def fault_for(database, faults, what):
     return None
 
 
+CHANGES = re.compile(r"\s*(?:update|delete\s+from|merge\s+into|insert\s+overwrite\s+into|truncate\s+table)\s+([^\s(;]+)", re.IGNORECASE)
+ENDS = re.compile(r"\s*(commit|rollback)\b", re.IGNORECASE)
+BEGINS = re.compile(r"\s*begin\b", re.IGNORECASE)
+
+
+def understood(body):
+    """The request, in words that fakesnow understands."""
+    asked = json.loads(body)
+    sql = asked["sqlText"]
+    sql = re.sub(r"hash_agg\(([^()]*)\)", r"sum(hash(\1) % 1000000007)", sql)
+    sql = re.sub(r"(create sequence .*) order$", r"\1", sql)
+    sql = re.sub(r"((?:\w+\.)+\w+)\.nextval\b", r"nextval('\1')", sql)
+    if sql != asked["sqlText"]:
+        asked["sqlText"] = sql
+        return json.dumps(asked).encode()
+    return body
+
+
+class TableLocks:
+    """The locks of tables whose rows are changed, each held until its transaction ends."""
+
+    def __init__(self):
+        self.changed = threading.Condition()
+        self.held = {}  # table -> token
+
+    def take(self, token, table, seconds):
+        until = time.monotonic() + seconds
+        with self.changed:
+            while self.held.get(table, token) != token:
+                if not self.changed.wait(until - time.monotonic()) and time.monotonic() >= until:
+                    return False
+            self.held[table] = token
+            return True
+
+    def free(self, token):
+        with self.changed:
+            for table in [table for table, owner in self.held.items() if owner == token]:
+                del self.held[table]
+            self.changed.notify_all()
+
+
+locks = TableLocks()
+
+
 class Proxy(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -202,7 +251,10 @@ class Proxy(BaseHTTPRequestHandler):
             return self.reply(200, {"data": None, "code": "390100", "message": "Incorrect username or password was specified.", "success": False})
         status, content = forward("POST", self.path, self.headers, body)
         token = json.loads(content)["data"]["token"]
-        sessions[token] = {"database": database, "faults": faults, "alive": True}
+        sessions[token] = {
+            "database": database, "faults": faults, "alive": True, "begun": False,
+            "lock_timeout": parameters.get("LOCK_TIMEOUT", 43200),
+        }
         return self.reply(status, content)
 
     def statement(self, sql, request_id, body):
@@ -225,7 +277,19 @@ class Proxy(BaseHTTPRequestHandler):
             return self.slow(request_id)
         if fault in ("async", "expire-async"):
             return self.later(session, fault, body)
-        status, content = forward("POST", self.path, self.headers, body)
+        token = self.token()
+        changed = CHANGES.match(sql)
+        if changed:
+            table = changed.group(1).lower()
+            if not locks.take(token, table, session["lock_timeout"]):
+                return self.failed("000625", "57014", f"Statement '{request_id}' has locked table '{table}' and this lock has not yet been released.")
+        if BEGINS.match(sql):
+            session["begun"] = True
+        status, content = forward("POST", self.path, self.headers, understood(body))
+        if ENDS.match(sql):
+            session["begun"] = False
+        if not session["begun"]:
+            locks.free(token)
         if fault == "lose":
             return self.drop()
         self.reply(status, translated(json.loads(content)) if status == 200 else content)
@@ -234,7 +298,9 @@ class Proxy(BaseHTTPRequestHandler):
         with lock:
             event = aborted.setdefault(request_id, threading.Event())
         event.wait(60)
-        code, state, message = CANCELLED
+        self.failed(*CANCELLED)
+
+    def failed(self, code, state, message):
         query_id = str(uuid.uuid4())
         return self.reply(200, {
             "data": {"queryId": query_id, "errorCode": code, "sqlState": state},
