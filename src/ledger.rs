@@ -976,7 +976,11 @@ mod tests {
             ledger.add_relation(RelationId(1), "\"db\".\"s\".\"t\"", "day"),
             ledger.set_marker(RelationId(1), "1/2"),
             ledger.add_builds(&[build(1), build(2)], &facts, &facts.as_of),
-            ledger.add_builds(&(1..20).map(build).collect::<Vec<_>>(), &facts, &facts.as_of),
+            ledger.add_builds(
+                &(1..20).map(build).collect::<Vec<_>>(),
+                &facts,
+                &facts.as_of,
+            ),
             ledger.read_lease(RelationId(1)),
             ledger.beat(RelationId(1), 4),
             ledger.free_lease(RelationId(1), 4),

@@ -175,7 +175,10 @@ fn pem(text: &str, label: &str) -> String {
         return text.to_owned();
     }
     let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
-    let lines: Vec<String> = digits.chunks(64).map(|line| line.iter().collect()).collect();
+    let lines: Vec<String> = digits
+        .chunks(64)
+        .map(|line| line.iter().collect())
+        .collect();
     let body = lines.join("\n");
     format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
 }
@@ -307,7 +310,11 @@ fn url(target: &Target, account: &str) -> Result<Url> {
         Some(host) => host,
         None => {
             let region = account.split('.').nth(1).unwrap_or_default();
-            let top = if region.starts_with("cn-") { "cn" } else { "com" };
+            let top = if region.starts_with("cn-") {
+                "cn"
+            } else {
+                "com"
+            };
             // An underscore in a host's name is refused by many certificates' checks.
             let account = account.to_lowercase().replace('_', "-");
             format!("{account}.snowflakecomputing.{top}")
@@ -330,11 +337,15 @@ fn url(target: &Target, account: &str) -> Result<Url> {
         "http" if is_loopback(&url) => Ok(url),
         "http" => Err(fields::refuse(
             target,
-            format!("`protocol: http` would send secrets in the clear to `{host}`; only a server on this machine may be reached by it"),
+            format!(
+                "`protocol: http` would send secrets in the clear to `{host}`; only a server on this machine may be reached by it"
+            ),
         )),
         other => Err(fields::refuse(
             target,
-            format!("`protocol` has no value `{other}`; there are `https` and, for this machine, `http`"),
+            format!(
+                "`protocol` has no value `{other}`; there are `https` and, for this machine, `http`"
+            ),
         )),
     }
 }
@@ -487,13 +498,24 @@ mod tests {
     fn logins_are_as_the_profile_says() {
         let login = |more: Json| profile(more).ok().expect("a good profile").login;
         let key = login(json!({"private_key_path": "keys/k.p8", "private_key_passphrase": "x"}));
-        let Login::Key { from: Key::File(path), passphrase } = key else {
+        let Login::Key {
+            from: Key::File(path),
+            passphrase,
+        } = key
+        else {
             panic!("no key");
         };
         assert_eq!(path, Path::new("/project/keys/k.p8"));
         assert_eq!(passphrase.as_deref(), Some("x"));
-        let mfa = json!({"password": "p", "passcode": 123456, "authenticator": "username_password_mfa"});
-        assert!(matches!(login(mfa), Login::Password { passcode: Some(_), .. }));
+        let mfa =
+            json!({"password": "p", "passcode": 123456, "authenticator": "username_password_mfa"});
+        assert!(matches!(
+            login(mfa),
+            Login::Password {
+                passcode: Some(_),
+                ..
+            }
+        ));
         let token = |kind: &str| login(json!({"authenticator": kind, "token": "t"}));
         assert!(matches!(token("OAuth"), Login::Token(_)));
         assert!(matches!(

@@ -336,7 +336,10 @@ mod tests {
             ("use warehouse \"big\"", "USE WAREHOUSE"),
             ("use my_db", "USE DATABASE"),
             ("use secondary roles all", "USE SECONDARY ROLES"),
-            ("alter session set query_tag = 'a'", "ALTER SESSION QUERY_TAG"),
+            (
+                "alter session set query_tag = 'a'",
+                "ALTER SESSION QUERY_TAG",
+            ),
             ("alter session unset query_tag", "ALTER SESSION QUERY_TAG"),
             ("set x = 1", "SET X"),
         ];

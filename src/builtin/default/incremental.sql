@@ -29,7 +29,7 @@
       'dest_columns': dest_columns,
       'incremental_predicates': config.get('predicates', none) or config.get('incremental_predicates', none),
     } -%}
-    {%- call statement('main') -%}
+    {%- call statement('main', auto_begin=incremental_needs_transaction()) -%}
       {{- strategy_macro(arguments) -}}
     {%- endcall -%}
     {%- do drop_incremental_temp(temp_relation) -%}
@@ -55,6 +55,16 @@
   {%- call statement('create_temp') -%}
     {{- get_create_table_as_sql(true, temp_relation, compiled_code) -}}
   {%- endcall -%}
+{%- endmacro %}
+
+
+{# Whether the statements of the strategy must be begun as a transaction. #}
+{% macro incremental_needs_transaction() -%}
+  {%- do return(adapter.dispatch('incremental_needs_transaction', 'dbt')()) -%}
+{%- endmacro %}
+
+{% macro default__incremental_needs_transaction() -%}
+  {%- do return(true) -%}
 {%- endmacro %}
 
 

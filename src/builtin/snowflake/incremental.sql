@@ -63,6 +63,11 @@ from {{ arg_dict['temp_relation'] }}
   {%- do return(wanted or ('view' if one_statement else 'table')) -%}
 {%- endmacro %}
 
+{# One statement commits by itself, in one request instead of three. #}
+{% macro snowflake__incremental_needs_transaction() -%}
+  {%- do return((config.get('incremental_strategy') or 'default') not in ['append', 'merge', 'default', 'insert_overwrite']) -%}
+{%- endmacro %}
+
 {% macro snowflake__create_incremental_temp(temp_relation, compiled_code) -%}
   {%- do adapter.commit() -%}
   {%- call statement('create_temp', auto_begin=false) -%}

@@ -13,7 +13,10 @@ use crate::executor::node::run_shown;
 use crate::executor::reads::{BatchView, Built};
 use crate::executor::schemas;
 use crate::executor::session::Session;
-use crate::jinja::{Warehouse, context};
+use crate::jinja::Warehouse;
+use crate::jinja::context::{self, relation_value};
+use crate::jinja::language::list;
+use crate::ledger;
 use crate::manifest::partitioning::ContentHash;
 use crate::manifest::{Node, ResourceType};
 use crate::planner::Work;
@@ -24,7 +27,7 @@ use super::audit::{empty, judge, refuse};
 use super::content::{Content, stored_whole};
 use super::partitions::{Own, narrowing};
 use super::record::{intend, record};
-use super::{Attempted, Desk, Job, Published, Trouble, none_judged};
+use super::{Attempted, Desk, Job, Published, Trouble, fetch, none_judged, text};
 
 /// Builds what has one partition by its materialization, inside the transaction that records it.
 pub(super) fn publish_whole(
@@ -121,6 +124,19 @@ pub(super) fn has_outside_hooks(node: &Node) -> bool {
     })
 }
 
+fn stored_rows(desk: &Desk, session: &Arc<Session>, job: &Job) -> Result<i64, Box<Diagnostic>> {
+    let scope = schemas::plain_scope(&desk.project, session, Vec::new());
+    let relation = relation_value(desk.project.facts.dialect, &job.node.relation);
+    let sql = text(
+        desk,
+        &scope,
+        "relation_content",
+        &[relation, list(Vec::new())],
+    )?;
+    let table = fetch(session, &sql)?;
+    Ok(table.rows.first().map_or(0, |row| ledger::number(row, 0)))
+}
+
 pub(super) fn whole_content(
     desk: &Desk,
     session: &Arc<Session>,
@@ -129,7 +145,11 @@ pub(super) fn whole_content(
 ) -> Result<Content, Box<Diagnostic>> {
     let passes_through = is_passed_through(&job.node);
     let written = result.rows_affected.unwrap_or(0);
-    let rows = i64::try_from(written).unwrap_or(i64::MAX);
+    let rows = match desk.project.facts.dialect.transactional_ddl || passes_through {
+        true => i64::try_from(written).unwrap_or(i64::MAX),
+        // Where a table is replaced by DDL alone, the reply tells no number of rows.
+        false => stored_rows(desk, session, job)?,
+    };
     let off = job.node.upkeep.content_hash == ContentHash::Off;
     if passes_through || off || !job.hashed {
         return Ok(BTreeMap::from([(ALL, (rows, String::new()))]));

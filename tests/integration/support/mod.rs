@@ -133,6 +133,22 @@ pub fn snowflake_fields(database: &str) -> Map<String, Json> {
     fields.as_object().cloned().expect("a mapping")
 }
 
+/// Where tests build that may run in a real account: the fields of a profile, whose schema is new.
+///
+/// `DAYGRAIN_TEST_SNOWFLAKE_PROFILE` names a JSON file of such fields; without it, a new database of
+/// [`snowflake_url`] is the place.
+pub fn snowflake_place(name: &str) -> Map<String, Json> {
+    let Some(file) = std::env::var_os("DAYGRAIN_TEST_SNOWFLAKE_PROFILE") else {
+        return snowflake_fields(&new_database(name));
+    };
+    let text = std::fs::read_to_string(&file).expect("a file");
+    let fields: Json = serde_json::from_str(&text).expect("JSON");
+    let mut fields = fields.as_object().cloned().expect("a mapping");
+    fields.insert("type".to_owned(), "snowflake".into());
+    fields.insert("schema".to_owned(), new_database(name).into());
+    fields
+}
+
 /// Opens a database of [`snowflake_url`], with further fields.
 pub fn snowflake(database: &str, more: Json) -> Arc<dyn Adapter> {
     let mut fields = snowflake_fields(database);

@@ -107,6 +107,18 @@ impl Sandbox {
         Sandbox::postgres_warehouse(schema).with_env("DAYGRAIN_LEDGER_SCHEMA", &ledger)
     }
 
+    /// [`Sandbox::warehouse`], whose target is a Snowflake that these fields reach.
+    pub fn snowflake_warehouse(mut fields: serde_json::Map<String, Json>) -> Sandbox {
+        let sandbox = Sandbox::warehouse();
+        fields.insert("threads".to_owned(), 4.into());
+        let schema = fields["schema"].as_str().expect("a schema").to_owned();
+        let profile = serde_json::json!({
+            "orders_warehouse": {"target": "snowflake", "outputs": {"snowflake": fields}},
+        });
+        sandbox.write("profiles.yml", &profile.to_string());
+        sandbox.with_env("DAYGRAIN_LEDGER_SCHEMA", &format!("{schema}_ledger"))
+    }
+
     /// Sets a variable for every run of the binary.
     pub fn with_env(mut self, name: &str, value: &str) -> Sandbox {
         self.environment.push((name.to_owned(), value.to_owned()));

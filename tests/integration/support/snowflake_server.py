@@ -61,7 +61,7 @@ aborted = {}  # request id -> an event
 
 def text(kind, scale, value):
     """A value as the texts of a JSON reply."""
-    if value is None:
+    if value is None or (isinstance(value, dict) and value.get("epoch", 0) is None):
         return None
     if kind == "boolean":
         return "1" if value else "0"
