@@ -640,7 +640,13 @@ fn describe(
         let files = sight.board.find(&read.upstream);
         if let Some(files) = files.and_then(|at| sight.files.get(&at)) {
             let nothing = PartitionRange::new(0, -1);
-            stage::load(project, session, files, nothing, StagedFor::Model)?;
+            stage::load(
+                project,
+                session,
+                files,
+                nothing,
+                StagedFor::Model(read.mapping),
+            )?;
         }
     }
     let preview = Preview::of(sight.followed.clone(), sight.board.as_of);

@@ -11,6 +11,7 @@ use super::Project;
 use super::event::{NodeFacts, NodeResult, NodeStatus};
 use super::look::Sight;
 use super::publish::{Desk, DueFiles, Ended, Job, JobRead, Part};
+use super::reads::inlined_sources;
 use super::run::empty_result;
 use super::session::Session;
 use super::{expire, fingerprint, heartbeat};
@@ -524,6 +525,16 @@ impl Engine {
                 })
             })
             .collect();
+        let through = inlined_sources(&project.manifest, node);
+        let inlined = item.reads.iter().filter_map(|read| {
+            let upstream = &board.items[read.item];
+            Some(JobRead {
+                upstream: through.get(&upstream.id)?.clone(),
+                mapping: read.mapping,
+                cut: Arc::clone(upstream.cut.as_ref()?),
+                files: Some(Arc::clone(self.sight.files.get(&read.item)?)),
+            })
+        });
         let outdated = history
             .records()
             .map(|(part, _)| part)
@@ -559,6 +570,7 @@ impl Engine {
             parts,
             outdated,
             reads,
+            inlined: inlined.collect(),
             parents: item
                 .reads
                 .iter()

@@ -511,3 +511,108 @@ fn what_is_not_tracked_makes_nothing_stale_and_all_waits_for_no_hole() {
     );
     assert_eq!(shop.build_with(6, &["--allow-waiting"], 0), NOTHING);
 }
+
+/// An ephemeral model over files, in models of every kind, and a source that is read by two mappings.
+fn files_are_read_through_what_stores_nothing(shop: &Shop) {
+    assert_eq!(
+        shop.build(4),
+        [
+            "both 01 02 03",
+            "changes 01 02 03",
+            "days 01 02 03",
+            "mixed 01 02 03",
+            "sums"
+        ]
+    );
+    shop.sandbox.write(
+        "tests/cleaned_is_small.sql",
+        "select * from {{ ref('cleaned') }} where amount > 1000",
+    );
+    assert_eq!(shop.build(4), NOTHING);
+    assert_eq!(shop.status("cleaned_is_small"), "pass");
+    let of = |model: &str| {
+        shop.rows(&format!(
+            "select n from {{{{ ref('{model}') }}}} order by partition_date"
+        ))
+    };
+    assert_eq!(of("days"), "2, 3, 4");
+    assert_eq!(of("both"), "4, 6, 8");
+    assert_eq!(of("mixed"), "9, 9, 9");
+    assert_eq!(of("changes"), "2, 1, 1");
+    assert_eq!(shop.rows("select n from {{ ref('sums') }}"), "9");
+    // A late file of a day makes that day stale of what keeps days apart, and all of what does not.
+    shop.lands(2, &["2,12"]);
+    assert_eq!(
+        shop.build(4),
+        [
+            "both 02",
+            "changes 02 03",
+            "days 02",
+            "mixed 01 02 03",
+            "sums"
+        ]
+    );
+    assert_eq!(of("days"), "2, 12, 4");
+    assert_eq!(of("changes"), "2, 10, -8");
+    assert_eq!(shop.build(4), NOTHING);
+    // A day that is bad fails alone, also behind an ephemeral model.
+    shop.lands(3, &["3,no"]);
+    shop.lands(1, &["1,5"]);
+    let ran = shop.ran(4, &["--select", "days"], 1);
+    assert_eq!(shop.built(), ["days 01"], "{}", ran.stdout);
+    assert!(ran.stdout.contains("part-000.csv"), "{}", ran.stdout);
+}
+
+fn models_over_files() -> Vec<(&'static str, String)> {
+    let daily = |sql: &str| format!("{{{{ config({DAILY}) }}}}\n{sql}");
+    vec![
+        (
+            "cleaned",
+            "{{ config(materialized='ephemeral') }}\nselect id, amount, partition_date from {{ source('landing', 'orders') }} where amount >= 0".to_owned(),
+        ),
+        (
+            "outer",
+            "{{ config(materialized='ephemeral') }}\nselect * from {{ ref('cleaned') }}".to_owned(),
+        ),
+        (
+            "everything",
+            "{{ config(materialized='ephemeral') }}\nselect cast(sum(amount) as integer) as amount from {{ ref('cleaned') }}".to_owned(),
+        ),
+        (
+            "days",
+            daily("select partition_date, cast(sum(amount) as integer) as n from {{ ref('outer') }} as o group by partition_date"),
+        ),
+        (
+            "both",
+            daily("select partition_date, cast(sum(amount) as integer) as n from (select * from {{ ref('cleaned') }} union all select id, amount, partition_date from {{ source('landing', 'orders') }}) as t group by partition_date"),
+        ),
+        (
+            "mixed",
+            daily("select {{ partition.start }} as partition_date, amount as n from {{ ref('everything') }}"),
+        ),
+        (
+            "changes",
+            daily("select {{ partition.start }} as partition_date, cast((select sum(amount) from {{ source('landing', 'orders') }}) - coalesce((select sum(amount) from {{ source('landing', 'orders', partitions='previous') }}), 0) as integer) as n"),
+        ),
+        (
+            "sums",
+            "{{ config(materialized='table', rebuild='when_stale') }}\nselect cast(sum(amount) as integer) as n from {{ ref('outer') }}".to_owned(),
+        ),
+    ]
+}
+
+#[test]
+fn files_are_read_through_ephemeral_models() {
+    let models = models_over_files();
+    let models: Vec<(&str, &str)> = models.iter().map(|(name, sql)| (*name, &**sql)).collect();
+    files_are_read_through_what_stores_nothing(&shop(&models));
+}
+
+#[test]
+fn files_are_read_through_ephemeral_models_on_postgres() {
+    let models = models_over_files();
+    let models: Vec<(&str, &str)> = models.iter().map(|(name, sql)| (*name, &**sql)).collect();
+    let shop = Shop::on_postgres("it_rules_files", &models);
+    shop.first_days(3);
+    files_are_read_through_what_stores_nothing(&shop);
+}

@@ -95,6 +95,8 @@ pub struct Job {
     pub outdated: Vec<i32>,
     /// What it reads, by call.
     pub reads: Vec<JobRead>,
+    /// What ephemeral models inside it read of files, by mapping.
+    pub inlined: Vec<JobRead>,
     /// The relations that it reads, for the check that nobody else published meanwhile.
     pub parents: Vec<RelationId>,
     /// The newest build when the ledger was read last.

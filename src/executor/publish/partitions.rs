@@ -30,7 +30,9 @@ use crate::table::Table;
 use super::audit::{empty, judge, refuse};
 use super::content::{Content, content, partition_of};
 use super::record::record;
-use super::{Attempted, Desk, Job, Part, Published, Trouble, begin, fetch, none_judged, run, text};
+use super::{
+    Attempted, Desk, Job, JobRead, Part, Published, Trouble, begin, fetch, none_judged, run, text,
+};
 
 /// Where a cumulative model finds its own earlier partitions.
 #[derive(Clone, Copy)]
@@ -50,14 +52,15 @@ pub(super) fn narrowing(
     own: Own<'_>,
 ) -> Result<Narrowing, Box<Diagnostic>> {
     let mut reads = BTreeMap::new();
+    let wanted = |read: &JobRead| match &job.cut {
+        Some(own) => read.mapping.reads(range, &own.calendar, &read.cut.calendar),
+        None => PartitionRange::new(read.cut.calendar.begin, i32::MAX),
+    };
     for read in &job.reads {
-        let wanted = match &job.cut {
-            Some(own) => read.mapping.reads(range, &own.calendar, &read.cut.calendar),
-            None => PartitionRange::new(read.cut.calendar.begin, i32::MAX),
-        };
+        let wanted = wanted(read);
         let is_self = read.upstream == job.node.unique_id;
         let narrowed = if let Some(files) = &read.files {
-            let reader = stage::StagedFor::Model;
+            let reader = stage::StagedFor::Model(read.mapping);
             Narrowed::Staged(stage::load(&desk.project, session, files, wanted, reader)?)
         } else if is_self {
             match own {
@@ -76,7 +79,22 @@ pub(super) fn narrowing(
         };
         reads.insert((read.upstream.clone(), read.mapping), narrowed);
     }
-    Ok(Narrowing::new(reads))
+    let mut files: BTreeMap<&UniqueId, (PartitionRange, &stage::SourceFiles)> = BTreeMap::new();
+    for read in &job.inlined {
+        let Some(of_source) = read.files.as_deref() else {
+            continue;
+        };
+        let more = wanted(read);
+        let (range, _) = files.entry(&read.upstream).or_insert((more, of_source));
+        *range = PartitionRange::new(range.first.min(more.first), range.last.max(more.last));
+    }
+    let mut inlined = BTreeMap::new();
+    for (source, (range, files)) in files {
+        let reader = stage::StagedFor::Inlined;
+        let staged = stage::load(&desk.project, session, files, range, reader)?;
+        inlined.insert(source.clone(), staged);
+    }
+    Ok(Narrowing::new(reads).with_inlined(inlined))
 }
 
 /// A query without rows that has a model's declared columns: what a cumulative model starts from.

@@ -93,7 +93,8 @@ pub(super) fn whole_view(
     session: &Arc<Session>,
     job: &Job,
 ) -> Result<Option<BatchView>, Box<Diagnostic>> {
-    let Some(first) = job.reads.iter().find(|read| read.files.is_some()) else {
+    let mut reads = job.reads.iter().chain(&job.inlined);
+    let Some(first) = reads.find(|read| read.files.is_some()) else {
         return Ok(None);
     };
     let range = PartitionRange::new(first.cut.calendar.begin, i32::MAX);
