@@ -140,6 +140,8 @@ pub enum Why {
     Provisional,
     /// Its rows have changed outside daygrain.
     Outside,
+    /// It was published, and its hooks have not ended well.
+    Hooks,
     /// It reads something that has no versions.
     Unversioned(usize),
     /// What it reads is built by this run, so it may change.
@@ -539,6 +541,9 @@ impl Board {
                 return Some((Why::Provisional, true));
             }
             _ => {}
+        }
+        if self.histories[at].owes_hooks(record) {
+            return Some((Why::Hooks, true));
         }
         if self.is_kept(at, record) {
             if let Some(past) = self.past[at].get(&partition) {

@@ -71,6 +71,8 @@ pub enum Cause {
     Provisional,
     /// Its rows were changed by somebody else.
     Outside,
+    /// It was published, and its hooks have not ended well.
+    Hooks,
     /// Its code reads the clock, which has gone on.
     Clock,
     /// It reads something that has no versions.
@@ -136,6 +138,7 @@ pub fn causes(board: &Board, recall: &Recall, at: usize, partition: i32) -> Vec<
         Why::Code => vec![Cause::Code],
         Why::Provisional => vec![Cause::Provisional],
         Why::Outside => vec![Cause::Outside],
+        Why::Hooks => vec![Cause::Hooks],
         Why::Unversioned(item) => vec![Cause::Unversioned(*item)],
         Why::Inputs => changed_inputs(board, recall, at, partition),
         Why::Upstream(item, range) => {
@@ -385,6 +388,7 @@ pub fn phrase(board: &Board, recall: &Recall, at: usize, cause: &Cause) -> Strin
         Cause::Code => "its code changed".to_owned(),
         Cause::Provisional => "it was built before it was closed".to_owned(),
         Cause::Outside => "its rows were changed outside daygrain".to_owned(),
+        Cause::Hooks => "its post-hook did not end well".to_owned(),
         Cause::Clock => "its code reads the clock, and the day is another one".to_owned(),
         Cause::Unversioned(item) => match board.items[at].cut {
             Some(_) => format!(

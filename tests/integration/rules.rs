@@ -616,3 +616,124 @@ fn files_are_read_through_ephemeral_models_on_postgres() {
     shop.first_days(3);
     files_are_read_through_what_stores_nothing(&shop);
 }
+
+/// Hooks belong to a build: while they have not ended well, it is none.
+fn a_hook_that_fails_runs_again(shop: &Shop) {
+    let told = shop.name("told");
+    let hook = format!(
+        "post_hook=\"insert into {told} select 'orders', count(*) from {{{{ this }}}} where {{{{ partition.filter('partition_date') }}}}\""
+    );
+    let whole = format!(
+        "{{{{ config(materialized='table', rebuild='when_stale', pre_hook=[{{'sql': 'select 1', 'transaction': false}}], post_hook=[{{'sql': \"insert into {told} select 'sums', n from {{{{ this }}}}\", 'transaction': false}}]) }}}}\nselect count(*) as n from {{{{ source('landing', 'orders') }}}}"
+    );
+    shop.models(&[
+        ("orders", &orders(&hook)),
+        ("totals", &totals("")),
+        ("sums", &whole),
+    ]);
+    let ran = shop.ran(4, &[], 1);
+    assert!(ran.stdout.contains("told"), "{}", ran.stdout);
+    assert_eq!(shop.status("orders"), "error");
+    assert_eq!(shop.status("sums"), "error");
+    assert_eq!(shop.status("totals"), "skipped");
+    // What was committed is there all the same, once.
+    assert_eq!(
+        shop.rows("select count(*) as n from {{ ref('orders') }}"),
+        "6"
+    );
+    assert_eq!(shop.rows("select n from {{ ref('sums') }}"), "6");
+    let published = format!(
+        "select count(*) as n from {}.builds where outcome = 'published'",
+        shop.ledger
+    );
+    assert_eq!(shop.rows(&published), "4");
+    let why = shop
+        .sandbox
+        .run(&["why", "orders", "2026-11-02", "--as-of", "2026-11-04"])
+        .expect(0);
+    assert!(
+        why.stdout.contains("its post-hook did not end well"),
+        "{}",
+        why.stdout
+    );
+    shop.by_hand(&format!("create table {told} (name varchar, n integer)"));
+    assert_eq!(
+        shop.build(4),
+        ["orders 01 02 03", "sums", "totals 01 02 03"]
+    );
+    let told = format!("select name, n from {told} order by name");
+    assert_eq!(shop.rows(&told), "orders 6, sums 6");
+    assert_eq!(shop.build(4), NOTHING);
+    assert_eq!(shop.rows(&told), "orders 6, sums 6");
+    // All of it into a new table: the hooks are run as well.
+    shop.models(&[(
+        "orders",
+        &orders(&hook).replace("amount,", "cast(amount as varchar) as amount,"),
+    )]);
+    assert_eq!(
+        shop.build_with(4, &["--select", "orders"], 0),
+        ["orders 01 02 03"]
+    );
+    assert_eq!(shop.rows(&told), "orders 6, orders 6, sums 6");
+}
+
+#[test]
+fn a_hook_that_fails_runs_again_with_the_next_build() {
+    a_hook_that_fails_runs_again(&shop(&[]));
+}
+
+#[test]
+fn a_hook_that_fails_runs_again_with_the_next_build_on_postgres() {
+    let shop = Shop::on_postgres("it_rules_hooks", &[]);
+    shop.first_days(3);
+    a_hook_that_fails_runs_again(&shop);
+}
+
+/// Also a model with hooks outside its transaction is judged before anybody sees it.
+fn a_model_with_hooks_is_judged_before(shop: &Shop) {
+    let sums = "{{ config(materialized='table', rebuild='when_stale', pre_hook=[{'sql': 'select 1', 'transaction': false}], post_hook=['select 2', {'sql': 'select 3', 'transaction': false}]) }}\nselect cast(sum(amount) as integer) as n from {{ source('landing', 'orders') }}";
+    shop.models(&[("sums", sums)]);
+    shop.sandbox.write(
+        "tests/small.sql",
+        "select * from {{ ref('sums') }} where n > 100",
+    );
+    assert_eq!(shop.build(4), ["sums"]);
+    shop.lands(2, &["2,500"]);
+    assert_eq!(shop.build_with(4, &[], 1), NOTHING);
+    assert_eq!(shop.status("small"), "fail");
+    assert_eq!(shop.rows("select n from {{ ref('sums') }}"), "9");
+    shop.lands(2, &["2,50"]);
+    assert_eq!(shop.build(4), ["sums"]);
+    assert_eq!(shop.rows("select n from {{ ref('sums') }}"), "56");
+}
+
+#[test]
+fn rule_6_a_model_with_hooks_outside_is_judged_before_it_is_seen() {
+    a_model_with_hooks_is_judged_before(&shop(&[]));
+}
+
+#[test]
+fn rule_6_a_model_with_hooks_outside_is_judged_before_it_is_seen_on_postgres() {
+    let shop = Shop::on_postgres("it_rules_judged", &[]);
+    shop.first_days(3);
+    a_model_with_hooks_is_judged_before(&shop);
+}
+
+/// A ledger that an earlier release has written is read by `plan` and brought up to date by `build`.
+#[test]
+fn a_ledger_of_the_layout_before_is_taken_over() {
+    let shop = orders_and_totals();
+    shop.build(4);
+    shop.by_hand("drop table daygrain.hooks");
+    shop.by_hand("update daygrain.layout set layout = 2");
+    let plan = shop
+        .sandbox
+        .run(&["plan", "--as-of", "2026-11-04", "--json"])
+        .expect(0);
+    assert!(plan.stdout.contains("\"steps\": []"), "{}", plan.stdout);
+    assert_eq!(shop.rows("select layout from daygrain.layout"), "2");
+    assert_eq!(shop.build(4), NOTHING);
+    assert_eq!(shop.rows("select layout from daygrain.layout"), "3");
+    shop.lands(2, &["2,9"]);
+    assert_eq!(shop.build(4), ["orders 02", "totals 02"]);
+}

@@ -126,6 +126,7 @@ pub fn look(
         session,
         ledger: ledger_of(project),
         mode,
+        layout: 0,
     };
     let ledger_exists = store.prepare().map_err(one)?;
     let facts = RunFacts {

@@ -33,6 +33,9 @@ const MOST_RELATIONS: usize = 100;
 /// The inputs of how many builds are read by one query.
 const MOST_BUILDS: usize = 1000;
 
+/// The layout that brought the table of hooks that are still to run.
+const HOOKS_SINCE: i64 = 3;
+
 /// What was read of the ledger.
 #[derive(Default)]
 pub(super) struct Read {
@@ -49,6 +52,8 @@ pub(super) struct Store<'a> {
     pub(super) session: &'a Arc<Session>,
     pub(super) ledger: Ledger,
     pub(super) mode: Look,
+    /// The layout of the ledger that is there; 0 for none.
+    pub(super) layout: i64,
 }
 
 impl Store<'_> {
@@ -99,12 +104,14 @@ impl Store<'_> {
                     error.help("use the release that wrote it, or a later one"),
                 ));
             }
+            self.layout = layout;
             if layout == LAYOUT {
                 return Ok(true);
             }
         }
         if self.mode == Look::Reading {
-            return Ok(false);
+            // One of an earlier release is read as far as it goes.
+            return Ok(exists);
         }
         // Several runs may make it at the same time: what one has made, the next finds.
         for statement in self.ledger.create() {
@@ -112,6 +119,7 @@ impl Store<'_> {
                 self.run(&statement).map_err(|_| first)?;
             }
         }
+        self.layout = LAYOUT;
         Ok(true)
     }
 
@@ -139,6 +147,13 @@ impl Store<'_> {
             let known = history.attempts.get(&part).map_or(0, |known| known.build);
             if attempt.build > visible.max(known) {
                 history.attempts.insert(part, attempt);
+            }
+        }
+        if self.layout >= HOOKS_SINCE {
+            for (relation, first, last) in ledger::owed(&self.fetch(&self.ledger.read_hooks())?) {
+                if let Some(history) = histories.get_mut(&relation) {
+                    history.owed.push((first, last));
+                }
             }
         }
         let markers = self.fetch(&self.ledger.read_relations())?;

@@ -1,7 +1,7 @@
 //! Write, audit, publish: how partitions become visible, with their record, in one transaction.
 //!
 //! ```text
-//! lease -> begin -> delete -> insert -> audits -> count and hash -> ledger -> fence -> commit
+//! lease -> begin -> delete -> insert -> audits -> count and hash -> ledger -> fence -> commit -> hooks
 //! ```
 //!
 //! Whatever fails on the way, or a crash at any moment, leaves the partitions that were there and a
@@ -9,6 +9,7 @@
 
 mod audit;
 mod content;
+mod hooks;
 mod partitions;
 mod record;
 mod whole;
@@ -194,6 +195,8 @@ impl Ended {
 enum Trouble {
     /// A statement failed, or what was built is not what may be published.
     Failed(Box<Diagnostic>),
+    /// A hook failed, which has nothing to do with single partitions.
+    Hook(Box<Diagnostic>),
     /// Tests refused it.
     Refused(String),
     /// See [`Ended::reshape`].
@@ -256,7 +259,7 @@ fn build_parts(
                 build_parts(desk, session, &half, ended, result);
             }
         }
-        Trouble::Failed(mut diagnostic) => {
+        Trouble::Failed(mut diagnostic) | Trouble::Hook(mut diagnostic) => {
             locate::place(&mut diagnostic, &job.node, result.compiled_code.as_deref());
             let reason = diagnostic.message.clone();
             if result.diagnostic.is_none() {
@@ -321,6 +324,14 @@ impl Job {
             Outcome::Published
         }
     }
+}
+
+/// Takes a number for each part of a job. It is done before the transaction: a sequence may make other
+/// sessions wait for the end of one that has taken numbers of it.
+fn take_numbers(desk: &Desk, session: &Session, job: &Job) -> Result<Vec<i64>, Box<Diagnostic>> {
+    let table = fetch(session, &desk.ledger.take_numbers(job.parts.len()))?;
+    let rows = table.rows.iter();
+    Ok(rows.map(|row| ledger::number(row, 0)).collect())
 }
 
 /// Builds and publishes the parts of a job in one transaction.

@@ -15,7 +15,7 @@ use crate::executor::node::{self};
 use crate::executor::reads::{BatchView, Built, Narrowed, Narrowing};
 use crate::executor::session::Session;
 use crate::executor::stage;
-use crate::jinja::context::{self, relation_value};
+use crate::jinja::context::relation_value;
 use crate::jinja::language::{Scope, list};
 use crate::jinja::port::CacheChange;
 use crate::jinja::{Value, Warehouse};
@@ -29,7 +29,10 @@ use crate::table::Table;
 
 use super::audit::{empty, judge, refuse};
 use super::content::{Content, content, partition_of};
-use super::record::record;
+use super::hooks::{self, Outside};
+use super::record::{Claim, record};
+use super::take_numbers;
+
 use super::{
     Attempted, Desk, Job, JobRead, Part, Published, Trouble, begin, fetch, none_judged, run, text,
 };
@@ -238,7 +241,7 @@ pub(super) fn publish_partitions(
         false => Own::Missing,
     };
     let batch = prepare(desk, session, job, cut, own, result).map_err(none_judged)?;
-    run_hooks(desk, session, &batch.scope, &job.node, "pre-hook").map_err(none_judged)?;
+    hooks::before(desk, session, &batch.scope, &job.node, Outside::All).map_err(none_judged)?;
     if !job.exists {
         session.begin().map_err(none_judged)?;
         create_table(desk, session, &batch, relation, cut).map_err(none_judged)?;
@@ -256,6 +259,7 @@ pub(super) fn publish_partitions(
     let delete = [relation_value(dialect, relation), Value::from(predicate)];
     let delete = text(desk, &batch.scope, "delete_partitions", &delete).map_err(none_judged)?;
 
+    let claim = claim(desk, session, job, fence).map_err(none_judged)?;
     pause(&desk.project, "before-begin");
     begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
     run(session, &delete).map_err(none_judged)?;
@@ -272,14 +276,26 @@ pub(super) fn publish_partitions(
         let outside = outside(session, job, cut, &batch.sql);
         return Err(judged(Trouble::Failed(Box::new(outside))));
     }
-    let records = record(desk, session, job, &content, fence).map_err(judged)?;
-    run_hooks(desk, session, &batch.scope, &job.node, "post-hook")
-        .map_err(|diagnostic| (Trouble::Failed(diagnostic), audits.clone()))?;
+    let records = record(desk, session, job, &content, &claim).map_err(judged)?;
     result.rows_affected = Some(result.rows_affected.unwrap_or(0) + counted.unsigned_abs());
-    Ok(Published {
+    let published = Published {
         records,
         audits,
         rows: counted.unsigned_abs(),
+    };
+    hooks::after(desk, session, &batch.scope, job, Outside::All, published)
+}
+
+fn claim(
+    desk: &Desk,
+    session: &Session,
+    job: &Job,
+    fence: Option<i64>,
+) -> Result<Claim, Box<Diagnostic>> {
+    Ok(Claim {
+        fence,
+        numbers: take_numbers(desk, session, job)?,
+        outside: Outside::All,
     })
 }
 
@@ -328,6 +344,17 @@ pub(super) fn publish_reshaped(
         .map(|identifier| format!("{identifier}__daygrain_new").into());
     new.kind = Some(RelationKind::Table);
     let name = new.render(dialect);
+    let whole = BatchView {
+        narrowing: Arc::new(Narrowing::default()),
+        built: Arc::new(Built {
+            cut: Arc::clone(cut),
+            range: job.range(),
+        }),
+    };
+    let whole = Shown::of_partitions(&desk.project, &job.node, whole);
+    let (whole, _) = node_scope(&desk.project, session, &job.node, &whole, Vec::new());
+    hooks::before(desk, session, &whole, &job.node, Outside::All).map_err(none_judged)?;
+    let claim = claim(desk, session, job, fence).map_err(none_judged)?;
     begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
     run(session, &format!("drop table if exists {name}")).map_err(none_judged)?;
     let mut last: Option<Prepared> = None;
@@ -371,12 +398,13 @@ pub(super) fn publish_reshaped(
         let outside = outside(session, job, cut, &batch.sql);
         return Err(judged(Trouble::Failed(Box::new(outside))));
     }
-    let records = record(desk, session, job, &content, fence).map_err(judged)?;
-    Ok(Published {
+    let records = record(desk, session, job, &content, &claim).map_err(judged)?;
+    let published = Published {
         records,
         audits,
         rows: counted.unsigned_abs(),
-    })
+    };
+    hooks::after(desk, session, &whole, job, Outside::All, published)
 }
 
 /// Refuses a new table that would lack what the old one has.
@@ -427,29 +455,6 @@ pub(super) fn groups(parts: &[Part], most: usize) -> Vec<Vec<Part>> {
         }
     }
     groups
-}
-
-/// Hooks run outside the transaction that publishes: one of them might end it.
-pub(super) fn run_hooks(
-    desk: &Desk,
-    session: &Arc<Session>,
-    scope: &Scope,
-    node: &Node,
-    which: &str,
-) -> Result<(), Box<Diagnostic>> {
-    if node.config.get(which).is_none() {
-        return Ok(());
-    }
-    let hooks = context::hook_values(node.config.get(which));
-    for inside in [false, true] {
-        desk.project.engine.call(
-            "run_hooks",
-            &[hooks.clone(), Value::from(inside)],
-            &[],
-            scope,
-        )?;
-    }
-    session.commit()
 }
 
 /// Makes an empty table for a batch's rows, in the open transaction.

@@ -13,7 +13,18 @@ use crate::ledger::{self, Build, Input, MOST_RECORDS, Outcome, Record, RecordSta
 
 use super::content::Content;
 use super::content::nothing_stored;
+use super::hooks::{self, Outside};
 use super::{Desk, Job, Trouble, fetch, holder, run, text};
+
+/// What a publish has in hand before its transaction begins.
+pub(super) struct Claim {
+    /// The fencing number of its lease, where there are leases.
+    pub fence: Option<i64>,
+    /// The numbers of its builds.
+    pub numbers: Vec<i64>,
+    /// Which hooks run when it is committed.
+    pub outside: Outside,
+}
 
 /// Writes the ledger's rows and the fence, and commits.
 pub(super) fn record(
@@ -21,13 +32,11 @@ pub(super) fn record(
     session: &Arc<Session>,
     job: &Job,
     content: &Content,
-    fence: Option<i64>,
+    claim: &Claim,
 ) -> Result<Vec<(i32, Record)>, Trouble> {
-    let numbers = fetch(session, &desk.ledger.take_numbers(job.parts.len()))?;
     let mut records = Vec::new();
     let (mut builds, mut inputs) = (Vec::new(), Vec::new());
-    for (part, row) in job.parts.iter().zip(&numbers.rows) {
-        let number = ledger::number(row, 0);
+    for (part, number) in job.parts.iter().zip(claim.numbers.iter().copied()) {
         let partition = part.part.partition;
         let nothing = (0, nothing_stored(&desk.hash));
         let (rows, text) = content.get(&partition).unwrap_or(&nothing);
@@ -92,12 +101,16 @@ pub(super) fn record(
             run(session, &sql)?;
         }
     }
+    if hooks::follow(&job.node, claim.outside) {
+        let (first, last) = hooks::numbers(&records);
+        run(session, &desk.ledger.owe_hooks(job.relation, first, last))?;
+    }
     if !desk.project.facts.dialect.counts_rows && (!job.exists || job.cut.is_none() || job.reshape)
     {
         set_marker(desk, session, job)?;
     }
     pause(&desk.project, "after-ledger");
-    if let Some(fence) = fence {
+    if let Some(fence) = claim.fence {
         let beat = fetch(session, &desk.ledger.beat(job.relation, fence));
         if !beat.as_ref().is_ok_and(|beat| !beat.rows.is_empty()) {
             session.release();
