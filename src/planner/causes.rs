@@ -4,7 +4,7 @@
 //! [`super::board`] alone decides what is stale. What is here names the inputs that are meant, by
 //! comparing what a build read with what it would read now.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::board::{Board, ItemKind, ItemRead, Status, Wait, Why};
 use crate::calendar::{Mapping, PartitionRange};
@@ -23,6 +23,17 @@ pub struct Recall {
     pub inputs: HashMap<i64, Vec<Input>>,
     /// What is new of a source's partitions, by the place of its item.
     pub sources: HashMap<(usize, i32), SourceChange>,
+    /// The tables that are there and of which no partition is known, by the place of their item.
+    pub unknown: BTreeMap<usize, UnknownTable>,
+}
+
+/// A table that is there and of which no partition is known: it is replaced as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownTable {
+    /// The ledger has never heard of it, or was lost.
+    Unheard,
+    /// The ledger knows it with other partitions.
+    CutOtherwise,
 }
 
 /// What is new of a partition of a source.
@@ -61,6 +72,8 @@ impl FileFate {
 pub enum Cause {
     /// It was never built.
     Never,
+    /// It is not known, and a table is there which is replaced as a whole.
+    Replaced(UnknownTable),
     /// The user asked for it.
     Forced,
     /// It is built each run, as in dbt.
@@ -132,7 +145,10 @@ pub fn causes(board: &Board, recall: &Recall, at: usize, partition: i32) -> Vec<
         return Vec::new();
     };
     match why {
-        Why::Never => vec![Cause::Never],
+        Why::Never => match recall.unknown.get(&at) {
+            Some(table) => vec![Cause::Replaced(*table)],
+            None => vec![Cause::Never],
+        },
         Why::Forced => vec![Cause::Forced],
         Why::EachRun => vec![Cause::EachRun],
         Why::Code => vec![Cause::Code],
@@ -385,6 +401,12 @@ pub fn phrase(board: &Board, recall: &Recall, at: usize, cause: &Cause) -> Strin
         Cause::Never => "it was never built".to_owned(),
         Cause::Forced => "it was asked for".to_owned(),
         Cause::EachRun => "it is built each run, as in dbt".to_owned(),
+        Cause::Replaced(UnknownTable::Unheard) => {
+            "the ledger knows nothing of its table, which is replaced as a whole".to_owned()
+        }
+        Cause::Replaced(UnknownTable::CutOtherwise) => {
+            "its table has other partitions, and is replaced as a whole".to_owned()
+        }
         Cause::Code => "its code changed".to_owned(),
         Cause::Provisional => "it was built before it was closed".to_owned(),
         Cause::Outside => "its rows were changed outside daygrain".to_owned(),

@@ -40,7 +40,11 @@ fn paused(shop: &Shop, place: &str, seconds: &str) -> Child {
 }
 
 fn paused_with(shop: &Shop, place: &str, seconds: &str, more: &[&str]) -> Child {
-    let mut child = command(shop, more)
+    paused_at(command(shop, more), place, seconds)
+}
+
+fn paused_at(mut command: Command, place: &str, seconds: &str) -> Child {
+    let mut child = command
         .env("DAYGRAIN_TEST_PAUSE", place)
         .env("DAYGRAIN_TEST_PAUSE_SECONDS", seconds)
         .stdout(Stdio::piped())
@@ -392,4 +396,45 @@ fn two_runs_at_once_build_a_whole_model_once() {
     assert_eq!(shop.rows("select s from {{ ref('sums') }}"), "46");
     assert!(command(&shop, &[]).status().unwrap().success());
     assert_eq!(shop.rows("select s from {{ ref('sums') }}"), "46");
+}
+
+#[test]
+fn a_check_and_an_adoption_take_their_turn() {
+    let shop = on_postgres("it_kill_adopt");
+    assert!(command(&shop, &[]).status().unwrap().success());
+    let verify = ["partitions", "orders", "--verify", "--as-of", "2026-11-04"];
+    shop.lands(2, &["2,40"]);
+    let first = paused(&shop, "after-insert", "1.5");
+    let ran = shop.sandbox.run(&verify).expect(0);
+    assert!(ran.stdout.contains("all as published"), "{}", ran.stdout);
+    assert!(first.wait_with_output().unwrap().status.success());
+    // Who waits long enough says for whom.
+    shop.lands(2, &["2,41"]);
+    let first = paused(&shop, "after-insert", "600");
+    let impatient = [&verify[..], &["--lock-timeout", "1"]].concat();
+    let ran = shop.sandbox.run(&impatient);
+    assert!(
+        ran.code != 0 && ran.stdout.contains("is being built by the run"),
+        "{}",
+        ran.stdout
+    );
+    killed(first);
+    assert!(command(&shop, &[]).status().unwrap().success());
+    // An adoption that takes longer than a lease lasts without signs of life keeps it all the same.
+    shop.by_hand(&format!("drop schema {} cascade", shop.ledger));
+    let mut adopt = shop
+        .sandbox
+        .command(&["adopt", "orders", "totals", "--as-of", "2026-11-04"]);
+    adopt
+        .env("DAYGRAIN_TEST_LEASE_SECONDS", "2")
+        .stdout(Stdio::null());
+    let adopting = paused_at(adopt, "leased", "4");
+    assert_eq!(shop.build(4), [""; 0]);
+    assert!(adopting.wait_with_output().unwrap().status.success());
+    let outcomes = format!(
+        "select distinct outcome from {}.builds where outcome <> 'seen'",
+        shop.ledger
+    );
+    assert_eq!(shop.rows(&outcomes), "adopted");
+    assert_eq!(shop.rows(DAYS), "2, 41, 4");
 }

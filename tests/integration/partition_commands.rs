@@ -543,3 +543,46 @@ fn the_same_on_a_server() {
     );
     drop_postgres_schemas(&[schema, ledger]);
 }
+
+#[test]
+fn a_check_of_what_was_never_built_makes_no_ledger() {
+    let shop = Shop::new();
+    let told = shop.run(&["partitions", "orders", "--verify"], 0).stdout;
+    assert!(told.contains("verified 0 days of orders"), "{told}");
+    assert!(shop.database().is_empty());
+}
+
+#[test]
+fn a_plan_says_that_a_table_which_the_ledger_does_not_know_is_replaced() {
+    let shop = Shop::built();
+    shop.edit("drop schema daygrain cascade");
+    let told = shop.run(&["plan"], 0).stdout;
+    for words in [
+        "the ledger knows nothing of its table, which is replaced as a whole",
+        "the table of `daily` is there and the ledger knows nothing of it: building `daily` replaces it as a whole",
+        "`daygrain adopt daily` takes over what it holds instead",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+    let plan = shop.json(&["plan", "orders"], 0);
+    assert_eq!(
+        plan["steps"][0]["reasons"][0],
+        "the ledger knows nothing of its table, which is replaced as a whole"
+    );
+    let told = shop.run(&["plan", "orders"], 0).stdout;
+    assert!(!told.contains("building `daily`"), "{told}");
+    shop.run(&["build"], 0);
+    // Other partitions are known to be that.
+    let model = shop.sandbox.read("models/daily.sql");
+    let model = model.replace(
+        "partition_by='partition_date'",
+        "partition_by={'field': 'partition_date', 'timezone': 'Europe/Berlin'}",
+    );
+    shop.sandbox.write("models/daily.sql", &model);
+    let told = shop.run(&["plan"], 0).stdout;
+    assert!(
+        told.contains("its table has other partitions, and is replaced as a whole"),
+        "{told}"
+    );
+    assert!(!told.contains("knows nothing"), "{told}");
+}

@@ -737,3 +737,18 @@ fn a_ledger_of_the_layout_before_is_taken_over() {
     shop.lands(2, &["2,9"]);
     assert_eq!(shop.build(4), ["orders 02", "totals 02"]);
 }
+
+#[test]
+fn rule_9_tests_have_the_clock_of_their_run() {
+    let shop = orders_and_totals();
+    shop.sandbox.write(
+        "tests/three.sql",
+        "select count(*) as n from {{ source('landing', 'orders') }} having count(*) <> 6",
+    );
+    shop.build(4);
+    // A day that is due later is none that a test reads.
+    shop.first_days(5);
+    let test = |as_of: &str, code: i32| shop.sandbox.run(&["test", "--as-of", as_of]).expect(code);
+    test("2026-11-04", 0);
+    test("2026-11-05", 1);
+}

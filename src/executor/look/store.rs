@@ -21,6 +21,7 @@ use crate::ledger::{
 };
 use crate::manifest::Node;
 use crate::planner::board::{ALL, Board, Item, ItemKind, PastRead, PastReads};
+use crate::planner::causes::UnknownTable;
 use crate::planner::items::is_passed_through;
 use crate::relation::Relation;
 use crate::table::{Datum, Table};
@@ -207,6 +208,29 @@ impl Store<'_> {
         }
         self.record_lost(items, histories, &lost, facts)?;
         Ok(lost.into_iter().map(|(at, _)| at).collect())
+    }
+
+    /// Finds tables of which the ledger knows no partition.
+    pub(super) fn unknown_tables(
+        &self,
+        board: &Board,
+        read: &Read,
+    ) -> BTreeMap<usize, UnknownTable> {
+        let items = board.items.iter().enumerate();
+        items
+            .filter(|(at, item)| {
+                let known = board.histories[*at].records().next().is_some();
+                item.kind == ItemKind::Managed && item.cut.is_some() && !known
+            })
+            .filter_map(|(at, item)| {
+                existing(self.session, &self.node(item)?.relation)?;
+                let mut names = read.names.iter();
+                Some(match names.any(|(_, name)| *name == item.physical) {
+                    true => (at, UnknownTable::CutOtherwise),
+                    false => (at, UnknownTable::Unheard),
+                })
+            })
+            .collect()
     }
 
     /// Looks at the schemas of what is followed, unless that was done.

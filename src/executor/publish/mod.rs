@@ -27,6 +27,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::Project;
 use super::engine::existing;
 use super::event::{NodeFacts, NodeResult};
+use super::lease::{self, Wanted};
 use super::run::empty_result;
 use super::session::Session;
 use super::{locate, schemas, stage};
@@ -41,7 +42,7 @@ use crate::manifest::partitioning::Partitioning;
 use crate::manifest::{Node, UniqueId};
 use crate::planner::board::{ALL, BatchPart};
 use crate::relation::Relation;
-use crate::table::{Datum, Table};
+use crate::table::Table;
 use partitions::{publish_partitions, publish_reshaped};
 use record::{keep_refused, record_failure};
 use whole::publish_whole;
@@ -342,7 +343,7 @@ fn attempt(
     ended: &mut Ended,
     result: &mut NodeResult,
 ) -> Result<(), Trouble> {
-    let fence = lease(desk, session, job)?;
+    let fence = take_lease(desk, session, job)?;
     let alone = match fence {
         Some(_) => moved(desk, session, job).and_then(|()| made(desk, session, job)),
         None => Ok(()),
@@ -356,12 +357,7 @@ fn attempt(
     if let Some(fence) = fence {
         session.release();
         let _ = session.rollback();
-        // What is not given back runs out.
-        let _ = session.query(
-            &desk.ledger.free_lease(job.relation, fence),
-            Transaction::AsIs,
-            Fetch::Nothing,
-        );
+        lease::give_back(session, &desk.ledger, job.relation, fence);
     }
     let published = published.map_err(|(trouble, audits)| {
         ended.judged(audits);
@@ -387,39 +383,19 @@ fn none_judged<T: Into<Trouble>>(trouble: T) -> (Trouble, BTreeMap<UniqueId, Nod
 }
 
 /// Takes the relation's lease, waiting for whoever holds it; `None` where the file's lock is enough.
-fn lease(desk: &Desk, session: &Session, job: &Job) -> Result<Option<i64>, Trouble> {
+fn take_lease(desk: &Desk, session: &Session, job: &Job) -> Result<Option<i64>, Trouble> {
     if !desk.shared {
         return Ok(None);
     }
-    let until = Instant::now() + desk.lock_timeout;
-    loop {
-        let sql = desk
-            .ledger
-            .take_lease(job.relation, &desk.facts.run, desk.lease_seconds);
-        let taken = session.query(&sql, Transaction::AsIs, Fetch::Rows)?;
-        if let Some(row) = taken.table.rows.first() {
-            return Ok(Some(ledger::number(row, 0)));
-        }
-        if Instant::now() >= until {
-            let message = format!(
-                "`{}` is being built by the run {}, which holds its lease",
-                job.node.name,
-                holder(desk, session, job)
-            );
-            let error = Diagnostic::error(Code::DatabaseLocked, message)
-                .help("wait for it, or give --lock-timeout more time");
-            return Err(Trouble::Failed(Box::new(error)));
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-/// The run that holds the lease of what a job builds.
-fn holder(desk: &Desk, session: &Session, job: &Job) -> String {
-    let held = fetch(session, &desk.ledger.read_lease(job.relation));
-    let held = held.ok().and_then(|table| table.rows.into_iter().next());
-    let name = held.as_ref().and_then(|row| row.first());
-    name.map(Datum::to_text).unwrap_or_default()
+    let wanted = Wanted {
+        ledger: &desk.ledger,
+        facts: &desk.facts,
+        relation: job.relation,
+        name: &job.node.name,
+        seconds: desk.lease_seconds,
+        patience: desk.lock_timeout,
+    };
+    Ok(Some(lease::take(session, wanted)?))
 }
 
 /// Runs a macro that gives one statement.

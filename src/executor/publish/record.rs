@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::heartbeat::pause;
+use crate::executor::lease;
 use crate::executor::schemas;
 use crate::executor::session::Session;
 use crate::jinja::Warehouse;
@@ -14,7 +15,7 @@ use crate::ledger::{self, Build, Input, MOST_RECORDS, Outcome, Record, RecordSta
 use super::content::Content;
 use super::content::nothing_stored;
 use super::hooks::{self, Outside};
-use super::{Desk, Job, Trouble, fetch, holder, run, text};
+use super::{Desk, Job, Trouble, fetch, run, text};
 
 /// What a publish has in hand before its transaction begins.
 pub(super) struct Claim {
@@ -115,7 +116,7 @@ pub(super) fn record(
         if !beat.as_ref().is_ok_and(|beat| !beat.rows.is_empty()) {
             session.release();
             let _ = session.rollback();
-            let holder = holder(desk, session, job);
+            let holder = lease::holder(session, &desk.ledger, job.relation);
             return Err(match beat {
                 Err(other) if holder.is_empty() || holder == desk.facts.run => other.into(),
                 _ => taken_over(job, &holder).into(),
