@@ -129,7 +129,7 @@ pub struct Build {
     pub content: i64,
     /// How many rows there are.
     pub rows: i64,
-    /// Why it was refused or failed.
+    /// Why it was built; why it was refused or failed.
     pub reason: Option<String>,
 }
 

@@ -23,7 +23,7 @@ use crate::ledger::{self, Input, Outcome, RecordState, TestRow};
 use crate::manifest::{Node, ResourceType, UniqueId};
 use crate::microbatch::{Batch as Bounds, BatchResults};
 use crate::planner::board::{Batch, ItemKind, Status, Wait};
-use crate::planner::causes::wait_phrase;
+use crate::planner::causes::{recorded, wait_phrase};
 use crate::planner::items::is_passed_through;
 use crate::planner::{Plan, Work};
 use crate::relation::{Relation, RelationKind};
@@ -506,6 +506,7 @@ impl Engine {
                 part: part.clone(),
                 before: history.record(part.partition).copied(),
                 inputs: inputs(board, batch.item, part.partition),
+                because: recorded(board, batch.item, &part.why),
             })
             .collect();
         let reads = node

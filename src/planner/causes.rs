@@ -469,6 +469,31 @@ pub fn phrase(board: &Board, recall: &Recall, at: usize, cause: &Cause) -> Strin
     }
 }
 
+/// What the ledger keeps of a build that was done since what it reads had changed; what of it, the
+/// inputs of the build tell.
+pub const READS_CHANGED: &str = "what it reads had changed";
+
+/// Why a build was done, as the ledger keeps it.
+pub fn recorded(board: &Board, at: usize, why: &Why) -> String {
+    match why {
+        Why::Never => "it had not been built before".to_owned(),
+        Why::Forced => "it was asked for".to_owned(),
+        Why::EachRun => "it is built each run, as in dbt".to_owned(),
+        Why::Code => "its code had changed".to_owned(),
+        Why::Provisional => "it had been built before it was closed".to_owned(),
+        Why::Outside => "its rows had been changed outside daygrain".to_owned(),
+        Why::Hooks => "its post-hook had not ended well".to_owned(),
+        Why::Unversioned(item) => format!(
+            "{} has no versions, so nobody knows whether it had changed",
+            board.items[*item].name
+        ),
+        Why::Inputs | Why::Upstream(..) => match board.items[at].reads_clock {
+            true => format!("{READS_CHANGED}, or the day that its code reads"),
+            false => READS_CHANGED.to_owned(),
+        },
+    }
+}
+
 /// A phrase of the run at hand, said of the next one.
 pub fn of_the_next_run(phrase: &str) -> String {
     phrase.replace("by this run", "by the next run")

@@ -586,3 +586,66 @@ fn a_plan_says_that_a_table_which_the_ledger_does_not_know_is_replaced() {
     );
     assert!(!told.contains("knows nothing"), "{told}");
 }
+
+#[test]
+fn why_tells_the_reason_that_a_build_had() {
+    let shop = Shop::built();
+    let reason = |partition: &[&str]| {
+        let args = [&["why"], partition].concat();
+        let story = shop.json(&args, 0);
+        let because = &story["history"][0]["because"][0]["reason"];
+        because.as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        reason(&["orders", "2026-11-02"]),
+        "it had not been built before"
+    );
+    // Asked for, though its code has changed as well.
+    let model = shop.sandbox.read("models/orders.sql");
+    shop.sandbox.write(
+        "models/orders.sql",
+        &model.replace("amount,", "amount + 0 as amount,"),
+    );
+    let two = ["--start", "2026-11-02", "--end", "2026-11-02"];
+    shop.run(&[&["backfill", "orders"], &two[..]].concat(), 0);
+    assert_eq!(reason(&["orders", "2026-11-02"]), "it was asked for");
+
+    shop.run(&["build"], 0);
+    assert_eq!(reason(&["orders", "2026-11-03"]), "its code had changed");
+    shop.edit("delete from main.orders where id = 'b1'");
+    shop.run(&["build"], 0);
+    assert_eq!(
+        reason(&["orders", "2026-11-02"]),
+        "its rows had been changed outside daygrain"
+    );
+    shop.late_file();
+    shop.run(&["build"], 0);
+    assert_eq!(
+        reason(&["orders", "2026-11-03"]),
+        "landing.orders 2026-11-03 had changed"
+    );
+    let kept = shop.sandbox.rows(
+        "select distinct reason from daygrain.builds where outcome = 'published' order by 1",
+        &[],
+    );
+    let kept: Vec<&str> = kept
+        .iter()
+        .filter_map(|row| row["reason"].as_str())
+        .collect();
+    assert_eq!(
+        kept,
+        [
+            "it had not been built before",
+            "it was asked for",
+            "its code had changed",
+            "its rows had been changed outside daygrain",
+            "what it reads had changed",
+        ]
+    );
+    // Builds of an earlier release tell none, and it is guessed.
+    shop.edit("update daygrain.builds set reason = null where outcome = 'published'");
+    assert_eq!(
+        reason(&["orders", "2026-11-03"]),
+        "landing.orders 2026-11-03 had changed"
+    );
+}

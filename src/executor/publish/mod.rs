@@ -138,6 +138,8 @@ pub struct Part {
     pub before: Option<Record>,
     /// What it reads, for the ledger.
     pub inputs: Vec<Input>,
+    /// Why it is built, for the ledger.
+    pub because: String,
 }
 
 impl Part {

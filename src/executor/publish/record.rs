@@ -60,7 +60,7 @@ pub(super) fn record(
             version: same.map_or(number, |before| before.version),
             content,
             rows: *rows,
-            reason: None,
+            reason: Some(part.because.clone()),
         };
         inputs.extend(part.inputs.iter().map(|input| Input {
             build: number,
