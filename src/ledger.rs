@@ -305,7 +305,11 @@ impl Ledger {
                 self.table("layout")
             ),
         ];
-        // Tables that an earlier layout lacks were made above.
+        // Tables that an earlier layout lacks were made above, and columns are added here.
+        statements.push(format!(
+            "alter table {} add column if not exists columns bigint",
+            self.table("relations")
+        ));
         statements.push(format!(
             "update {0} set layout = {LAYOUT} where layout < {LAYOUT}",
             self.table("layout")
@@ -419,6 +423,23 @@ impl Ledger {
         format!(
             "select relation, name, shape, marker from {}",
             self.table("relations")
+        )
+    }
+
+    /// The query of what tells the columns of relations from others: relation, columns.
+    pub fn read_columns(&self) -> String {
+        format!(
+            "select relation, columns from {} where columns is not null",
+            self.table("relations")
+        )
+    }
+
+    /// The statement that records what tells the columns of a relation from others.
+    pub fn set_columns(&self, relation: RelationId, columns: i64) -> String {
+        format!(
+            "update {} set columns = {columns} where relation = {}",
+            self.table("relations"),
+            relation.0
         )
     }
 
@@ -949,6 +970,8 @@ mod tests {
             ledger.read_files(&relations),
             ledger.read_tests(),
             ledger.read_hooks(),
+            ledger.read_columns(),
+            ledger.set_columns(RelationId(1), 8),
             ledger.owe_hooks(RelationId(1), 3, 4),
             ledger.hooks_have_run(RelationId(1), 3, 4),
             ledger.take_numbers(3),

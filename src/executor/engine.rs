@@ -337,6 +337,9 @@ impl Engine {
                 self.judged.insert(id, result);
             }
         }
+        if let Some(columns) = ended.columns {
+            self.sight.board.histories[item].columns = columns;
+        }
         for (partition, record) in &ended.published {
             self.sight.board.published(item, *partition, *record);
         }
@@ -584,6 +587,7 @@ impl Engine {
                 .map_or(0, |cut| cut.calendar.newest_closed(board.as_of)),
             audits: audits.map(|step| self.test_node(project, *step)).collect(),
             hashed: item.hashed,
+            columns: board.is_shown(batch.item).then_some(history.columns),
             exists: existing.is_some(),
             compared: self.compared.contains(&batch.item),
             reshape,

@@ -86,6 +86,8 @@ pub struct History {
     pub attempts: BTreeMap<i32, Attempt>,
     /// What the catalogue showed when it was last published.
     pub marker: Option<String>,
+    /// A number that tells its columns from others, as of its newest build; 0 where nobody knows.
+    pub columns: i64,
     /// Builds whose hooks have not ended well: from the first to the last of each batch.
     pub owed: Vec<(i64, i64)>,
 }
@@ -163,6 +165,7 @@ impl History {
                 let attempts = std::mem::take(&mut self.attempts);
                 let marker = self.marker.take();
                 let owed = std::mem::take(&mut self.owed);
+                let columns = self.columns;
                 *self = History::new(&records);
                 let room = self.cells.len() / 2 + 8;
                 self.cells.extend(std::iter::repeat_n(None, room));
@@ -170,6 +173,7 @@ impl History {
                 self.attempts = attempts;
                 self.marker = marker;
                 self.owed = owed;
+                self.columns = columns;
             }
         }
     }

@@ -7,7 +7,7 @@
 
 mod lane;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -220,6 +220,8 @@ pub struct Board {
     pub as_of: Timestamp,
     /// The newest partition of each that is closed at that clock.
     closed: Vec<i32>,
+    /// Whether the columns of each may change by what this run builds.
+    reshaping: Vec<bool>,
     past: Vec<PastReads>,
     lanes: Vec<Lane>,
 }
@@ -252,6 +254,7 @@ impl Board {
         });
         let mut board = Board {
             closed: closed.collect(),
+            reshaping: reshaping(&items, &histories),
             past: vec![HashMap::new(); items.len()],
             lanes: vec![Lane::default(); items.len()],
             items,
@@ -418,6 +421,12 @@ impl Board {
             blend(sum);
             blend(count);
         }
+        if item.stores_nothing {
+            for read in &item.reads {
+                blend(self.items[read.item].relation.0 as u64);
+                blend(self.histories[read.item].columns as u64);
+            }
+        }
         if item.reads_clock {
             blend(self.logical_day(at) as u64);
         }
@@ -560,6 +569,7 @@ impl Board {
             return Some((Why::Unversioned(unversioned), true));
         }
         self.pending_input(at, partition)
+            .or_else(|| self.pending_columns(at))
     }
 
     /// Whether what older code read is not what it was, or may not be once this run has built it.
@@ -622,6 +632,24 @@ impl Board {
             found.get_or_insert((Why::Upstream(read.item, range), false));
         }
         found
+    }
+
+    /// Something that a view shows, of which this run may change the columns.
+    fn pending_columns(&self, at: usize) -> Option<(Why, bool)> {
+        let item = &self.items[at];
+        let mut shown = item.reads.iter().filter(|_| item.stores_nothing);
+        shown.find_map(|read| {
+            let lane = &self.lanes[read.item];
+            let comes = self.buildable(read.item, lane, lane.range()) > 0 && !lane.published;
+            let pending = comes && self.reshaping[read.item];
+            pending.then_some((Why::Upstream(read.item, lane.range()), false))
+        })
+    }
+
+    /// Tells whether a view that is followed shows an item.
+    pub fn is_shown(&self, at: usize) -> bool {
+        let mut views = self.items.iter().filter(|item| item.stores_nothing);
+        views.any(|view| view.reads.iter().any(|read| read.item == at))
     }
 
     /// How many partitions of a range this run still builds.
@@ -880,6 +908,33 @@ impl Board {
             None => "all".to_owned(),
         }
     }
+}
+
+/// Tells of each item whether its columns may change when it is built: its code is another one than
+/// before, or those of what it reads may.
+fn reshaping(items: &[Item], histories: &[History]) -> Vec<bool> {
+    let views = items.iter().filter(|item| item.stores_nothing);
+    let shown: HashSet<usize> = views
+        .flat_map(|view| view.reads.iter().map(|read| read.item))
+        .collect();
+    let mut found: Vec<bool> = Vec::new();
+    for (at, (item, history)) in items.iter().zip(histories).enumerate() {
+        let may = match item.kind {
+            ItemKind::Unversioned | ItemKind::Rebuilt => true,
+            // Its files have the columns that are declared, which count as code.
+            ItemKind::Seen => false,
+            ItemKind::Managed => {
+                let mut records = history.records();
+                let older = records.any(|(_, record)| record.code != item.code);
+                let mut reads = item.reads.iter();
+                older
+                    || history.columns == 0 && shown.contains(&at)
+                    || reads.any(|read| found.get(read.item) == Some(&true))
+            }
+        };
+        found.push(may);
+    }
+    found
 }
 
 /// Partitions that one statement builds.

@@ -88,6 +88,8 @@ pub enum Cause {
     Hooks,
     /// Its code reads the clock, which has gone on.
     Clock,
+    /// It shows columns that are others now.
+    Columns,
     /// It reads something that has no versions.
     Unversioned(usize),
     /// Something that it reads is not what it was built from; nobody knows what.
@@ -231,9 +233,11 @@ fn changed_inputs(board: &Board, recall: &Recall, at: usize, partition: i32) -> 
         }
     }
     if found.is_empty() {
-        found.push(match board.items[at].reads_clock {
-            true => Cause::Clock,
-            false => Cause::Unknown,
+        let item = &board.items[at];
+        found.push(match (item.stores_nothing, item.reads_clock) {
+            (true, _) => Cause::Columns,
+            (false, true) => Cause::Clock,
+            (false, false) => Cause::Unknown,
         });
     }
     found
@@ -412,6 +416,7 @@ pub fn phrase(board: &Board, recall: &Recall, at: usize, cause: &Cause) -> Strin
         Cause::Outside => "its rows were changed outside daygrain".to_owned(),
         Cause::Hooks => "its post-hook did not end well".to_owned(),
         Cause::Clock => "its code reads the clock, and the day is another one".to_owned(),
+        Cause::Columns => "the columns of what it shows have changed".to_owned(),
         Cause::Unversioned(item) => match board.items[at].cut {
             Some(_) => format!(
                 "{} has no versions, so the newest partitions are rebuilt each run",
@@ -487,6 +492,9 @@ pub fn recorded(board: &Board, at: usize, why: &Why) -> String {
             "{} has no versions, so nobody knows whether it had changed",
             board.items[*item].name
         ),
+        Why::Inputs | Why::Upstream(..) if board.items[at].stores_nothing => {
+            "the columns of what it shows had changed".to_owned()
+        }
         Why::Inputs | Why::Upstream(..) => match board.items[at].reads_clock {
             true => format!("{READS_CHANGED}, or the day that its code reads"),
             false => READS_CHANGED.to_owned(),

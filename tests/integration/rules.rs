@@ -752,3 +752,90 @@ fn rule_9_tests_have_the_clock_of_their_run() {
     test("2026-11-04", 0);
     test("2026-11-05", 1);
 }
+
+/// A view is made anew when its text or its parents' columns changed, and only then.
+fn a_view_follows_columns_and_not_code(shop: &Shop) {
+    let view = "{{ config(materialized='view', rebuild='when_stale') }}\nselect * from {{ ref('orders') }}";
+    let whole = |what: &str| {
+        format!(
+            "{{{{ config(materialized='table', rebuild='when_stale') }}}}\nselect {what} from {{{{ ref('orders') }}}}"
+        )
+    };
+    let over =
+        "{{ config(materialized='view', rebuild='when_stale') }}\nselect * from {{ ref('sums') }}";
+    shop.models(&[
+        ("orders", &orders("")),
+        ("shown", view),
+        ("sums", &whole("count(*) as n")),
+        ("over", over),
+    ]);
+    assert_eq!(shop.build(4), ["orders 01 02 03", "over", "shown", "sums"]);
+    assert_eq!(shop.build(4), NOTHING);
+    // Its code has changed, its columns have not.
+    let plan = || {
+        let args = [
+            "plan",
+            "--as-of",
+            "2026-11-04",
+            "--select",
+            "shown",
+            "orders",
+        ];
+        shop.sandbox.run(&args).expect(0).stdout
+    };
+    shop.models(&[(
+        "orders",
+        &orders("").replace("amount,", "amount * 1 as amount,"),
+    )]);
+    assert!(plan().contains("if changed"), "{}", plan());
+    assert_eq!(shop.build(4), ["orders 01 02 03"]);
+    assert_eq!(shop.build(4), NOTHING);
+    // New rows are no new columns, and the plan does not say that they might be.
+    shop.lands(2, &["2,9"]);
+    assert!(!plan().contains("if changed"), "{}", plan());
+    assert_eq!(shop.build(4), ["orders 02", "sums"]);
+    // A new column is; one of another type as well; the other view shows nothing of it.
+    for amount in [
+        "amount, amount as twice,",
+        "cast(amount as varchar) as amount, 1 as twice,",
+    ] {
+        shop.models(&[("orders", &orders("").replace("amount,", amount))]);
+        assert_eq!(shop.build(4), ["orders 01 02 03", "shown", "sums"]);
+        assert_eq!(shop.build(4), NOTHING);
+        assert!(
+            !shop
+                .rows("select max(twice) as t from {{ ref('shown') }}")
+                .is_empty()
+        );
+    }
+    shop.models(&[("sums", &whole("count(*) + 0 as n"))]);
+    assert_eq!(shop.build(4), ["sums"]);
+    shop.models(&[("sums", &whole("count(*) as m"))]);
+    assert_eq!(shop.build(4), ["over", "sums"]);
+    assert_eq!(shop.build(4), NOTHING);
+    shop.models(&[("over", &over.replace("select *", "select m"))]);
+    assert_eq!(shop.build(4), ["over"]);
+}
+
+#[test]
+fn a_view_is_made_anew_for_columns_and_not_for_code() {
+    a_view_follows_columns_and_not_code(&shop(&[]));
+}
+
+#[test]
+fn a_view_is_made_anew_for_columns_and_not_for_code_on_postgres() {
+    let shop = Shop::on_postgres("it_rules_views", &[]);
+    shop.first_days(3);
+    a_view_follows_columns_and_not_code(&shop);
+}
+
+#[test]
+fn rule_2_how_files_become_rows_is_code() {
+    let shop = orders_and_totals();
+    shop.build(4);
+    let sources = shop.sandbox.read("models/sources.yml");
+    let wider = sources.replace("amount, data_type: integer", "amount, data_type: bigint");
+    shop.sandbox.write("models/sources.yml", &wider);
+    assert_eq!(shop.build(4), ["orders 01 02 03", "totals 01 02 03"]);
+    assert_eq!(shop.build(4), NOTHING);
+}

@@ -162,6 +162,9 @@ pub fn look(
         .replaced(&followed.items, &mut histories, &read, &facts)
         .map_err(one)?;
     let files = sources(&store, &followed.items, &mut histories, &read, &facts, ask)?;
+    store
+        .columns_of_sources(&followed.items, &mut histories)
+        .map_err(one)?;
     let scopes = followed
         .items
         .iter()

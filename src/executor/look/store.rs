@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::calendar::PartitionRange;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::engine::existing;
-use crate::executor::publish::{boundaries, read_content};
+use crate::executor::publish::{ColumnOrder, boundaries, columns_number, read_content};
 use crate::executor::session::Session;
 use crate::executor::{Project, schemas};
 use crate::jinja::context::{self, relation_value};
@@ -34,7 +34,7 @@ const MOST_RELATIONS: usize = 100;
 /// The inputs of how many builds are read by one query.
 const MOST_BUILDS: usize = 1000;
 
-/// The layout that brought the table of hooks that are still to run.
+/// The layout that brought the table of hooks that are still to run, and columns.
 const HOOKS_SINCE: i64 = 3;
 
 /// What was read of the ledger.
@@ -151,6 +151,11 @@ impl Store<'_> {
             }
         }
         if self.layout >= HOOKS_SINCE {
+            for row in &self.fetch(&self.ledger.read_columns())?.rows {
+                if let Some(history) = histories.get_mut(&RelationId(ledger::number(row, 0))) {
+                    history.columns = ledger::number(row, 1);
+                }
+            }
             for (relation, first, last) in ledger::owed(&self.fetch(&self.ledger.read_hooks())?) {
                 if let Some(history) = histories.get_mut(&relation) {
                     history.owed.push((first, last));
@@ -208,6 +213,36 @@ impl Store<'_> {
         }
         self.record_lost(items, histories, &lost, facts)?;
         Ok(lost.into_iter().map(|(at, _)| at).collect())
+    }
+
+    /// Looks at the columns of what views show and nothing here builds.
+    pub(super) fn columns_of_sources(
+        &self,
+        items: &[Item],
+        histories: &mut [History],
+    ) -> Result<(), Box<Diagnostic>> {
+        let views = items.iter().filter(|item| item.stores_nothing);
+        let shown: BTreeSet<usize> = views
+            .flat_map(|view| view.reads.iter().map(|read| read.item))
+            .collect();
+        for at in shown {
+            let item = &items[at];
+            let relation = match self.project.manifest.sources.get(&item.id) {
+                Some(source) => Some(&source.relation),
+                // What dbt's rules build each run, and nobody has recorded.
+                None if item.kind == ItemKind::Unversioned => {
+                    self.node(item).map(|node| &node.relation)
+                }
+                None => None,
+            };
+            let relation = relation.filter(|relation| existing(self.session, relation).is_some());
+            if let Some(relation) = relation {
+                let name = relation.render(self.project.facts.dialect);
+                let described = self.fetch(&format!("select * from {name} where 1 = 0"))?;
+                histories[at].columns = columns_number(&described, ColumnOrder::Counts);
+            }
+        }
+        Ok(())
     }
 
     /// Finds tables of which the ledger knows no partition.

@@ -16,8 +16,8 @@ mod whole;
 
 pub use audit::run_test;
 pub use content::{
-    Content, Stored, boundaries, nothing_stored, partition_of, read_content, stored_partitions,
-    stored_whole,
+    ColumnOrder, Content, Stored, boundaries, columns_number, nothing_stored, partition_of,
+    read_content, stored_partitions, stored_whole,
 };
 
 use std::collections::BTreeMap;
@@ -109,6 +109,8 @@ pub struct Job {
     pub audits: Vec<Arc<Node>>,
     /// Whether its rows are hashed.
     pub hashed: bool,
+    /// What tells its columns from others now; `None` where no view that is followed shows them.
+    pub columns: Option<i64>,
     /// Whether its table is there.
     pub exists: bool,
     /// Whether the table's columns were compared with the query's in this run.
@@ -175,6 +177,8 @@ pub struct Ended {
     pub result: Option<NodeResult>,
     /// Rows that were written.
     pub rows: u64,
+    /// What tells its columns from others, where a view that is followed shows them.
+    pub columns: Option<i64>,
     /// The table's columns are not the query's: everything must be built anew, at once.
     pub reshape: bool,
     /// Somebody else published what the job reads or builds: it must be judged again.
@@ -368,6 +372,7 @@ fn attempt(
     ended.judged(published.audits);
     ended.published.extend(published.records);
     ended.rows += published.rows;
+    ended.columns = published.columns.or(ended.columns);
     Ok(())
 }
 
@@ -376,6 +381,7 @@ struct Published {
     records: Vec<(i32, Record)>,
     audits: BTreeMap<UniqueId, NodeResult>,
     rows: u64,
+    columns: Option<i64>,
 }
 
 type Attempted = Result<Published, (Trouble, BTreeMap<UniqueId, NodeResult>)>;

@@ -28,7 +28,7 @@ use crate::relation::{Relation, RelationKind};
 use crate::table::Table;
 
 use super::audit::{empty, judge, refuse};
-use super::content::{Content, content, partition_of};
+use super::content::{ColumnOrder, Content, columns_number, content, partition_of};
 use super::hooks::{self, Outside};
 use super::record::{Claim, record};
 use super::take_numbers;
@@ -259,7 +259,8 @@ pub(super) fn publish_partitions(
     let delete = [relation_value(dialect, relation), Value::from(predicate)];
     let delete = text(desk, &batch.scope, "delete_partitions", &delete).map_err(none_judged)?;
 
-    let claim = claim(desk, session, job, fence).map_err(none_judged)?;
+    let mut claim = claim(desk, session, job, fence).map_err(none_judged)?;
+    claim.columns = shown_columns(job, &batch.described);
     pause(&desk.project, "before-begin");
     begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
     run(session, &delete).map_err(none_judged)?;
@@ -282,6 +283,7 @@ pub(super) fn publish_partitions(
         records,
         audits,
         rows: counted.unsigned_abs(),
+        columns: claim.columns,
     };
     hooks::after(desk, session, &batch.scope, job, Outside::All, published)
 }
@@ -296,7 +298,14 @@ fn claim(
         fence,
         numbers: take_numbers(desk, session, job)?,
         outside: Outside::All,
+        columns: None,
     })
+}
+
+/// What tells the columns of what is built from others, where a view shows them.
+fn shown_columns(job: &Job, described: &Table) -> Option<i64> {
+    job.columns?;
+    Some(columns_number(described, ColumnOrder::IsKept))
 }
 
 /// What a batch has become, judged in the open transaction: its tests, its rows and their hashes.
@@ -354,7 +363,7 @@ pub(super) fn publish_reshaped(
     let whole = Shown::of_partitions(&desk.project, &job.node, whole);
     let (whole, _) = node_scope(&desk.project, session, &job.node, &whole, Vec::new());
     hooks::before(desk, session, &whole, &job.node, Outside::All).map_err(none_judged)?;
-    let claim = claim(desk, session, job, fence).map_err(none_judged)?;
+    let mut claim = claim(desk, session, job, fence).map_err(none_judged)?;
     begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
     run(session, &format!("drop table if exists {name}")).map_err(none_judged)?;
     let mut last: Option<Prepared> = None;
@@ -380,6 +389,7 @@ pub(super) fn publish_reshaped(
     let Some(batch) = last else {
         return Err(none_judged(Trouble::Moved));
     };
+    claim.columns = shown_columns(job, &batch.described);
     if let Some(existing) = &job.existing {
         let arguments = [
             relation_value(dialect, &job.node.relation.of_kind(RelationKind::Table)),
@@ -403,6 +413,7 @@ pub(super) fn publish_reshaped(
         records,
         audits,
         rows: counted.unsigned_abs(),
+        columns: claim.columns,
     };
     hooks::after(desk, session, &whole, job, Outside::All, published)
 }

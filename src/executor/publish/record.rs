@@ -25,6 +25,8 @@ pub(super) struct Claim {
     pub numbers: Vec<i64>,
     /// Which hooks run when it is committed.
     pub outside: Outside,
+    /// What tells the columns of what is built from others, where a view shows them.
+    pub columns: Option<i64>,
 }
 
 /// Writes the ledger's rows and the fence, and commits.
@@ -101,6 +103,9 @@ pub(super) fn record(
         if let Some(sql) = desk.ledger.add_inputs(chunk) {
             run(session, &sql)?;
         }
+    }
+    if let Some(columns) = claim.columns.filter(|_| claim.columns != job.columns) {
+        run(session, &desk.ledger.set_columns(job.relation, columns))?;
     }
     if hooks::follow(&job.node, claim.outside) {
         let (first, last) = hooks::numbers(&records);

@@ -21,11 +21,11 @@ use crate::planner::Work;
 use crate::planner::board::ALL;
 
 use super::audit::{empty, judge, refuse};
-use super::content::{Content, stored_whole};
+use super::content::{ColumnOrder, Content, columns_number, stored_whole};
 use super::hooks::{self, Outside};
 use super::partitions::{Own, narrowing};
 use super::record::{Claim, record};
-use super::{Attempted, Desk, Job, Published, Trouble, begin, none_judged, take_numbers};
+use super::{Attempted, Desk, Job, Published, Trouble, begin, fetch, none_judged, take_numbers};
 
 /// Builds what has one partition by its materialization, inside the transaction that records it.
 pub(super) fn publish_whole(
@@ -43,10 +43,11 @@ pub(super) fn publish_whole(
     };
     let (scope, _) = node_scope(project, session, &job.node, &shown, Vec::new());
     hooks::before(desk, session, &scope, &job.node, Outside::Marked).map_err(none_judged)?;
-    let claim = Claim {
+    let mut claim = Claim {
         fence,
         numbers: take_numbers(desk, session, job).map_err(none_judged)?,
         outside: Outside::Marked,
+        columns: None,
     };
     pause(project, "before-begin");
     if dialect.transactional_ddl {
@@ -90,11 +91,18 @@ pub(super) fn publish_whole(
         let empty = empty(&format!("`{}`", job.node.name));
         return Err(judged(Trouble::Failed(Box::new(empty))));
     }
+    if job.columns.is_some() {
+        let name = job.node.relation.render(dialect);
+        let described = fetch(session, &format!("select * from {name} where 1 = 0"));
+        let described = described.map_err(|wrong| judged(Trouble::Failed(wrong)))?;
+        claim.columns = Some(columns_number(&described, ColumnOrder::Counts));
+    }
     let records = record(desk, session, job, &content, &claim).map_err(judged)?;
     let published = Published {
         records,
         audits,
         rows,
+        columns: claim.columns,
     };
     hooks::after(desk, session, &scope, job, Outside::Marked, published)
 }
