@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Project;
 use super::event::{NodeFacts, NodeResult, NodeStatus};
 use super::look::Sight;
-use super::publish::{Desk, DueFiles, Ended, Job, JobRead, Part};
+use super::publish::{Desk, DueFiles, Ended, Job, JobRead, KnownColumns, Part};
 use super::reads::inlined_sources;
 use super::run::empty_result;
 use super::session::Session;
@@ -85,6 +85,7 @@ impl Engine {
             lock_timeout,
             lease_seconds: heartbeat::lease_seconds(project),
             files: due_files(&sight),
+            columns: KnownColumns::default(),
         });
         let board = &sight.board;
         let (mut step_of, mut item_of) = (HashMap::new(), HashMap::new());
@@ -588,6 +589,12 @@ impl Engine {
             audits: audits.map(|step| self.test_node(project, *step)).collect(),
             hashed: item.hashed,
             columns: board.is_shown(batch.item).then_some(history.columns),
+            is_alike: node.microbatch.is_none()
+                && self
+                    .sight
+                    .symbolic
+                    .get(&item.id)
+                    .is_some_and(|known| known.is_alike),
             exists: existing.is_some(),
             compared: self.compared.contains(&batch.item),
             reshape,

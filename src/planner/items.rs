@@ -25,6 +25,8 @@ pub struct Symbolic {
     pub sql: Option<String>,
     /// What in it changes by itself, such as the clock; in words.
     pub volatile: Option<String>,
+    /// Whether its text is the same for all partitions but for the literals of their bounds.
+    pub is_alike: bool,
 }
 
 /// The symbol of what a node reads, as its SQL shows it.

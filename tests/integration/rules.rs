@@ -839,3 +839,32 @@ fn rule_2_how_files_become_rows_is_code() {
     assert_eq!(shop.build(4), ["orders 01 02 03", "totals 01 02 03"]);
     assert_eq!(shop.build(4), NOTHING);
 }
+
+#[test]
+fn the_columns_of_a_query_are_asked_for_once_a_run() {
+    let shop = shop(&[
+        ("orders", &orders("batch_size=1")),
+        ("totals", &totals("batch_size=1")),
+    ]);
+    let described = |morning: u8| {
+        let as_of = format!("2026-11-{morning:02}");
+        let ran = shop
+            .sandbox
+            .run(&["--debug", "build", "--as-of", &as_of])
+            .expect(0);
+        let statements = ran.stdout.matches(") as built\nwhere 1 = 0").count();
+        (shop.built(), statements)
+    };
+    shop.build(2);
+    shop.first_days(12);
+    let (built, statements) = described(13);
+    assert_eq!(built.len(), 2);
+    assert!((1..=2).contains(&statements), "{statements}");
+    // Where the template does more than print its bounds, each batch is asked.
+    let branching = orders("batch_size=1").replace(
+        "amount,",
+        "{% if partition.start %}amount{% endif %} as amount,",
+    );
+    shop.models(&[("orders", &branching)]);
+    assert_eq!(described(13).1, 12);
+}

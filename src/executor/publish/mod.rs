@@ -20,8 +20,8 @@ pub use content::{
     read_content, stored_partitions, stored_whole,
 };
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Project;
@@ -65,6 +65,34 @@ pub struct Desk {
     pub lease_seconds: u32,
     /// The sources that have files, for the tests that read them.
     pub files: BTreeMap<UniqueId, DueFiles>,
+    /// The columns of queries that differ in literals alone.
+    pub columns: KnownColumns,
+}
+
+/// The columns of models' queries, each asked for once while no relation of the run changes its own.
+#[derive(Debug, Default)]
+pub struct KnownColumns {
+    known: Mutex<HashMap<UniqueId, Arc<Table>>>,
+}
+
+impl KnownColumns {
+    fn lock(&self) -> MutexGuard<'_, HashMap<UniqueId, Arc<Table>>> {
+        let known = self.known.lock();
+        known.expect("no holder of the columns' lock panics")
+    }
+
+    fn get(&self, id: &UniqueId) -> Option<Arc<Table>> {
+        self.lock().get(id).cloned()
+    }
+
+    fn keep(&self, id: &UniqueId, columns: &Arc<Table>) {
+        self.lock().insert(id.clone(), Arc::clone(columns));
+    }
+
+    /// Forgets all, since a relation has other columns now.
+    fn forget(&self) {
+        self.lock().clear();
+    }
 }
 
 /// A source's files, and which of its partitions are due.
@@ -111,6 +139,8 @@ pub struct Job {
     pub hashed: bool,
     /// What tells its columns from others now; `None` where no view that is followed shows them.
     pub columns: Option<i64>,
+    /// Whether its query is the same for all partitions but for literals.
+    pub is_alike: bool,
     /// Whether its table is there.
     pub exists: bool,
     /// Whether the table's columns were compared with the query's in this run.

@@ -134,7 +134,7 @@ pub(super) struct Prepared {
     shown: Shown,
     scope: Scope,
     sql: Arc<str>,
-    described: Table,
+    described: Arc<Table>,
 }
 
 /// Renders a batch's query, and asks the database which columns it has.
@@ -167,13 +167,21 @@ pub(super) fn prepare(
     result.compile = Some((started, SystemTime::now()));
     let (scope, _) = node_scope(project, session, &job.node, &shown, Vec::new());
     let sql = Arc::clone(&compiled.sql);
-    let describe = text(
-        desk,
-        &scope,
-        "describe_query",
-        &[Value::from(Arc::clone(&sql))],
-    )?;
-    let described = fetch(session, &describe)?;
+    // A cumulative model reads its declared columns where there is no table yet.
+    let alike = job.is_alike && matches!(own, Own::Table(_));
+    let known = desk.columns.get(&job.node.unique_id).filter(|_| alike);
+    let described = match known {
+        Some(known) => known,
+        None => {
+            let arguments = [Value::from(Arc::clone(&sql))];
+            let describe = text(desk, &scope, "describe_query", &arguments)?;
+            let described = Arc::new(fetch(session, &describe)?);
+            if alike {
+                desk.columns.keep(&job.node.unique_id, &described);
+            }
+            described
+        }
+    };
     Ok(Prepared {
         shown,
         scope,
@@ -415,6 +423,7 @@ pub(super) fn publish_reshaped(
         rows: counted.unsigned_abs(),
         columns: claim.columns,
     };
+    desk.columns.forget();
     hooks::after(desk, session, &whole, job, Outside::All, published)
 }
 
@@ -499,6 +508,7 @@ pub(super) fn create_table(
         .engine
         .call("create_indexes", &[target], &[], &batch.scope)?;
     session.note(CacheChange::Added(relation.of_kind(RelationKind::Table)));
+    desk.columns.forget();
     Ok(())
 }
 
@@ -534,6 +544,7 @@ pub(super) fn add_columns(
             column.data_type
         );
         run(session, &sql)?;
+        desk.columns.forget();
     }
     Ok(())
 }

@@ -98,6 +98,7 @@ pub(super) fn publish_whole(
         claim.columns = Some(columns_number(&described, ColumnOrder::Counts));
     }
     let records = record(desk, session, job, &content, &claim).map_err(judged)?;
+    desk.columns.forget();
     let published = Published {
         records,
         audits,
