@@ -335,7 +335,8 @@ impl Board {
             .collect()
     }
 
-    /// Tells whether a due partition of some reader was never published and reads a partition.
+    /// Tells whether a due partition of some reader reads a partition and was never published, or is
+    /// stale and would be built from it.
     fn is_awaited(&self, at: usize, partition: i32) -> bool {
         let mut readers = self.items.iter().enumerate();
         readers.any(|(reader, item)| {
@@ -343,8 +344,10 @@ impl Board {
             reads.into_iter().any(|read| {
                 let due = self.due(reader);
                 due.iter().any(|part| {
+                    let status = self.status(reader, part);
+                    let stale = matches!(status, Status::Stale { .. } | Status::Waiting { .. });
                     part >= self.first_retained(reader)
-                        && self.histories[reader].record(part).is_none()
+                        && (stale || self.histories[reader].record(part).is_none())
                         && self.read_range(reader, part, *read).contains(partition)
                 })
             })

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Span as Duration};
 use serde_json::{Map, Value as Json};
 
 use super::{Project, files};
-use crate::calendar::{Calendar, Granularity, Mapping, parse_moment};
+use crate::calendar::{Calendar, Granularity, Mapping, PartitionRange, parse_moment};
 use crate::config::node_config::NodeConfig;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::jinja::Reading;
@@ -592,30 +592,62 @@ fn has_files(source: &Source) -> bool {
 
 /// A retention that deletes what a reader's mapping still needs.
 fn short_retention(manifest: &Manifest, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(own) = &node.upkeep.partitioning else {
+        return;
+    };
     for read in &node.upkeep.reads {
         let parent = manifest.nodes.get(&read.upstream);
-        let cut = parent.and_then(|parent| parent.upkeep.partitioning.as_ref());
-        let (Some(parent), Some(kept)) = (parent, cut.and_then(|cut| cut.retention)) else {
+        let source = manifest.sources.get(&read.upstream);
+        let (name, cut, place) = match (parent, source) {
+            (Some(node), _) => (
+                node.name.clone(),
+                node.upkeep.partitioning.as_ref(),
+                files::place(node),
+            ),
+            (None, Some(source)) => (
+                format!("{}.{}", source.source_name, source.name),
+                source.partitioning.as_ref(),
+                source.span.clone(),
+            ),
+            (None, None) => continue,
+        };
+        let Some((cut, kept)) = cut.and_then(|cut| Some((cut, cut.retention?))) else {
             continue;
         };
-        let back = match read.mapping {
-            Mapping::Window(from, _) if from < 0 => -from,
-            _ => 0,
+        let (needed, help) = match read.mapping {
+            Mapping::All => continue,
+            Mapping::Upto => (
+                "all of them from the first on".to_owned(),
+                "read `partitions='all'`, which reads what is left, or drop the retention",
+            ),
+            mapping => match reach(mapping, &own.calendar, &cut.calendar) {
+                needed if needed <= kept => continue,
+                needed => (needed.to_string(), "keep more partitions, or read fewer"),
+            },
         };
-        if kept > back {
-            continue;
-        }
         let message = format!(
-            "`{}` keeps {kept} partitions, and `{}` reads {} back",
-            parent.name, node.name, back
+            "`{name}` keeps {kept} partitions, and `{}` reads {needed}",
+            node.name
         );
         diagnostics.push(
             Diagnostic::error(Code::BadConfig, message)
                 .at(files::place(node))
-                .label(files::place(parent), "its retention is here")
-                .help("keep more partitions, or read fewer"),
+                .label(place, "its retention is here")
+                .help(help),
         );
     }
+}
+
+/// How many of the newest partitions of a parent are read once a partition of the reader has closed, at
+/// the most.
+fn reach(mapping: Mapping, own: &Calendar, parent: &Calendar) -> i32 {
+    let first = own.begin.saturating_add(100);
+    let some = (first..first.saturating_add(100)).map(|part| {
+        let part = PartitionRange::one(part);
+        let covered = Mapping::Same.reads(part, own, parent);
+        covered.last - mapping.reads(part, own, parent).first + 1
+    });
+    some.max().unwrap_or(1)
 }
 
 /// The ledger and what it tells of are written in one transaction, so they are in one database.
@@ -767,6 +799,13 @@ select 1
 /// file: models/a.sql
 {{ config(materialized='table', partition_by='day', begin='2026-11-01') }}
 select * from {{ ref('plain', partitions='previous') }} join {{ ref('short', partitions=window(-3, 0)) }}
+join {{ ref('short', partitions=window(-1, 0)) }} join {{ ref('short', partitions='upto') }}
+/// file: models/monthly.sql
+{{ config(materialized='table', partition_by={'field': 'day', 'granularity': 'month'}, begin='2026-11-01') }}
+select * from {{ ref('short') }} join {{ ref('short', partitions='all') }}
+/// file: models/from_landing.sql
+{{ config(materialized='table', partition_by='day', begin='2026-11-01') }}
+select * from {{ source('raw', 'kept', partitions='previous') }}
 /// file: models/b.sql
 select * from {{ ref('short', partitions='yesterday') }}
 /// file: models/s.yml
@@ -775,6 +814,10 @@ sources:
     tables:
       - name: orders
         config: {partition_by: day, begin: 2026-11-01}
+      - name: kept
+        external: {location: 'landing/{day}/*.csv'}
+        columns: [{name: id, data_type: int}]
+        config: {partition_by: day, begin: 2026-11-01, retention: 1}
 "
         ));
     }
