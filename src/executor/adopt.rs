@@ -584,13 +584,16 @@ pub fn verify(
     })
 }
 
+/// What a check found, and the partitions that are not what was published.
+type Compared = (Verified, Vec<(i32, Record)>);
+
 /// What a table holds against what was published, and which partitions have to be recorded as lost.
 fn compare(
     place: Place<'_>,
     sight: &Sight,
     (at, node): (usize, &Arc<Node>),
     bounds: PartitionRange,
-) -> Result<(Verified, Vec<(i32, Record)>), Box<Diagnostic>> {
+) -> Result<Compared, Box<Diagnostic>> {
     let mut verified = Verified::default();
     let records: Vec<(i32, Record)> = sight.board.histories[at]
         .records()

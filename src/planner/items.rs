@@ -310,7 +310,11 @@ impl Walk<'_> {
             name: node.name.clone(),
             relation: RelationId::new(&physical, &shape),
             physical,
-            kind: ItemKind::Rebuilt,
+            // dbt's own batches are no matter of the ledger.
+            kind: match node.microbatch.is_some() {
+                true => ItemKind::Unversioned,
+                false => ItemKind::Rebuilt,
+            },
             cut,
             reads: Vec::new(),
             code: 0,
