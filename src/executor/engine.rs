@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::Project;
 use super::event::{NodeFacts, NodeResult, NodeStatus};
 use super::look::Sight;
-use super::publish::{Audit, Desk, DueFiles, Ended, Job, JobRead, Part};
+use super::publish::{Audit, Desk, DueFiles, Ended, Job, JobRead, KnownColumns, Part};
+use super::reads::inlined_sources;
 use super::run::empty_result;
 use super::session::Session;
 use super::{expire, heartbeat};
@@ -21,7 +22,7 @@ use crate::ledger::{self, Input, Outcome, RecordState, TestRow};
 use crate::manifest::UniqueId;
 use crate::microbatch::{Batch as Bounds, BatchResults};
 use crate::planner::board::{Batch, ItemKind, Status, Wait};
-use crate::planner::causes::wait_phrase;
+use crate::planner::causes::{recorded, wait_phrase};
 use crate::planner::items::is_passed_through;
 use crate::planner::{Plan, Work};
 use crate::relation::{Relation, RelationKind};
@@ -88,6 +89,7 @@ impl Engine {
             lock_timeout,
             lease_seconds: heartbeat::lease_seconds(project),
             files: due_files(&sight),
+            columns: KnownColumns::default(),
         });
         let board = &sight.board;
         let (mut step_of, mut item_of) = (HashMap::new(), HashMap::new());
@@ -309,6 +311,9 @@ impl Engine {
                 self.judged.insert(id, result);
             }
         }
+        if let Some(columns) = ended.columns {
+            self.sight.board.histories[item].columns = columns;
+        }
         for (partition, record) in &ended.published {
             self.sight.board.published(item, *partition, *record);
         }
@@ -491,6 +496,7 @@ impl Engine {
                 part: part.clone(),
                 before: history.record(part.partition).copied(),
                 inputs: inputs(board, batch.item, part.partition),
+                because: recorded(board, batch.item, &part.why),
             })
             .collect();
         let reads = node
@@ -510,6 +516,16 @@ impl Engine {
                 })
             })
             .collect();
+        let through = inlined_sources(&project.manifest, node);
+        let inlined = item.reads.iter().filter_map(|read| {
+            let upstream = &board.items[read.item];
+            Some(JobRead {
+                upstream: through.get(&upstream.id)?.clone(),
+                mapping: read.mapping,
+                cut: Arc::clone(upstream.cut.as_ref()?),
+                files: Some(Arc::clone(self.sight.files.get(&read.item)?)),
+            })
+        });
         let existing = existing(session, &node.relation);
         let reshape = self.reshape.contains(&batch.item);
         let wanted: BTreeSet<i32> = batch.parts.iter().map(|part| part.partition).collect();
@@ -536,6 +552,7 @@ impl Engine {
             parts,
             outdated: self.outdated(batch.item),
             reads,
+            inlined: inlined.collect(),
             parents: item
                 .reads
                 .iter()
@@ -548,6 +565,13 @@ impl Engine {
                 .map_or(0, |cut| cut.calendar.newest_closed(board.as_of)),
             audits,
             hashed: item.hashed,
+            columns: board.is_shown(batch.item).then_some(history.columns),
+            is_alike: node.microbatch.is_none()
+                && self
+                    .sight
+                    .symbolic
+                    .get(&item.id)
+                    .is_some_and(|known| known.is_alike),
             exists: existing.is_some(),
             compared: self.compared.contains(&batch.item),
             reshape,

@@ -244,7 +244,10 @@ pub fn run(
 }
 
 /// Connects; where another process holds the database's file, a run of the engine waits for it.
-fn connect(
+///
+/// # Errors
+/// What the driver says.
+pub fn connect(
     master: &Session,
     project: &Project,
     lock_timeout: Duration,

@@ -8,7 +8,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::compile::Shown;
 use crate::executor::event::{NodeFacts, NodeResult, NodeStatus};
 use crate::executor::node::run_shown;
-use crate::executor::reads::{BatchView, Built, Narrowed, Narrowing};
+use crate::executor::reads::{BatchView, Built, Narrowed, Narrowing, inlined_sources};
 use crate::executor::run::empty_result;
 use crate::executor::session::Session;
 use crate::executor::stage;
@@ -95,6 +95,15 @@ pub(super) fn test_view(
         reads.insert((id.clone(), Mapping::All), Narrowed::Staged(staged));
         built.get_or_insert((&source.cut, source.due));
     }
+    let mut inlined = BTreeMap::new();
+    for id in inlined_sources(&desk.project.manifest, test) {
+        if let Some(source) = desk.files.get(&id) {
+            let reader = stage::StagedFor::Test;
+            let staged = stage::load(&desk.project, session, &source.files, source.due, reader)?;
+            inlined.insert(id, staged);
+            built.get_or_insert((&source.cut, source.due));
+        }
+    }
     if let Some(judged) = judged
         && let Some(cut) = &judged.job().cut
         && let Some(rows) = judged.rows(cut)
@@ -104,7 +113,7 @@ pub(super) fn test_view(
         built.get_or_insert((cut, judged.job().range()));
     }
     Ok(built.map(|(cut, range)| BatchView {
-        narrowing: Arc::new(Narrowing::new(reads)),
+        narrowing: Arc::new(Narrowing::new(reads).with_inlined(inlined)),
         built: Arc::new(Built {
             cut: Arc::clone(cut),
             range,
