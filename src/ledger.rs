@@ -15,7 +15,7 @@ use crate::relation::Relation;
 use crate::table::{Datum, Table};
 
 /// The version of the ledger's own tables.
-pub const LAYOUT: i64 = 2;
+pub const LAYOUT: i64 = 3;
 
 /// How many builds or inputs one statement records at the most.
 pub const MOST_RECORDS: usize = 5_000;
@@ -132,7 +132,7 @@ pub struct Build {
     pub content: i64,
     /// How many rows there are.
     pub rows: i64,
-    /// Why it was refused or failed.
+    /// Why it was built; why it was refused or failed.
     pub reason: Option<String>,
 }
 
@@ -300,6 +300,10 @@ impl Ledger {
                 "relation bigint not null primary key, fence bigint not null, beat bigint not null, holder varchar, expires timestamp",
             ),
             table(
+                "hooks",
+                "relation bigint not null, first_build bigint not null, last_build bigint not null",
+            ),
+            table(
                 "runs",
                 "run varchar not null primary key, expires timestamp not null",
             ),
@@ -314,7 +318,11 @@ impl Ledger {
                 self.table("leases")
             ));
         }
-        // Tables that an earlier layout lacks were made above.
+        // Tables that an earlier layout lacks were made above, and columns are added here.
+        statements.push(format!(
+            "alter table {} add column if not exists columns bigint",
+            self.table("relations")
+        ));
         statements.push(format!(
             "update {0} set layout = {LAYOUT} where layout < {LAYOUT}",
             self.table("layout")
@@ -431,6 +439,23 @@ impl Ledger {
         )
     }
 
+    /// The query of what tells the columns of relations from others: relation, columns.
+    pub fn read_columns(&self) -> String {
+        format!(
+            "select relation, columns from {} where columns is not null",
+            self.table("relations")
+        )
+    }
+
+    /// The statement that records what tells the columns of a relation from others.
+    pub fn set_columns(&self, relation: RelationId, columns: i64) -> String {
+        format!(
+            "update {} set columns = {columns} where relation = {}",
+            self.table("relations"),
+            relation.0
+        )
+    }
+
     /// The query of the files of some sources that readers see now; read by [`files`].
     pub fn read_files(&self, relations: &[RelationId]) -> String {
         let files = self.table("files");
@@ -480,6 +505,32 @@ impl Ledger {
             relation.0,
             self.text(name),
             self.text(shape)
+        )
+    }
+
+    /// The statement that records, in the transaction that publishes builds, that hooks are to follow.
+    pub fn owe_hooks(&self, relation: RelationId, first: i64, last: i64) -> String {
+        format!(
+            "insert into {} (relation, first_build, last_build) values ({}, {first}, {last})",
+            self.table("hooks"),
+            relation.0
+        )
+    }
+
+    /// The statement that takes it back once they have ended well.
+    pub fn hooks_have_run(&self, relation: RelationId, first: i64, last: i64) -> String {
+        format!(
+            "delete from {} where relation = {} and first_build = {first} and last_build = {last}",
+            self.table("hooks"),
+            relation.0
+        )
+    }
+
+    /// The query of the builds whose hooks have not ended well; read by [`owed`].
+    pub fn read_hooks(&self) -> String {
+        format!(
+            "select relation, first_build, last_build from {}",
+            self.table("hooks")
         )
     }
 
@@ -779,6 +830,10 @@ impl Ledger {
             orphans("inputs"),
             orphans("files"),
             format!(
+                "delete from {hooks} where not exists (select 1 from {builds} as kept where kept.relation = {hooks}.relation and kept.build between {hooks}.first_build and {hooks}.last_build)",
+                hooks = self.table("hooks")
+            ),
+            format!(
                 "delete from {tests} where finished < (select max(newer.finished) from {tests} as newer where newer.test = {tests}.test)"
             ),
         ]
@@ -898,6 +953,13 @@ pub fn file_versions(table: &Table) -> Vec<(i64, FileRow)> {
     seen.zip(files(table)).collect()
 }
 
+/// Reads [`Ledger::read_hooks`].
+pub fn owed(table: &Table) -> Vec<(RelationId, i64, i64)> {
+    let rows = table.rows.iter();
+    rows.map(|row| (RelationId(number(row, 0)), number(row, 1), number(row, 2)))
+        .collect()
+}
+
 /// Reads [`Ledger::read_tests`]; a later row of a test replaces an earlier one.
 pub fn tests(table: &Table) -> Vec<TestRow> {
     let rows = table.rows.iter();
@@ -970,6 +1032,11 @@ mod tests {
             ledger.read_relations(),
             ledger.read_files(&relations),
             ledger.read_tests(),
+            ledger.read_hooks(),
+            ledger.read_columns(),
+            ledger.set_columns(RelationId(1), 8),
+            ledger.owe_hooks(RelationId(1), 3, 4),
+            ledger.hooks_have_run(RelationId(1), 3, 4),
             ledger.take_numbers(3),
             ledger.published_since(&[], 6, "run-1"),
             ledger.count_superseded(),

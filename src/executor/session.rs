@@ -100,6 +100,9 @@ struct State {
     transaction_open: bool,
     /// Whether who holds the transaction ends it, and nobody else.
     held: bool,
+    /// Whether the next statement stands behind a savepoint, to which its sender goes back by itself
+    /// where it fails.
+    savepoint: bool,
     node: Option<UniqueId>,
     comment: Option<Comment>,
     seed: Option<Arc<Table>>,
@@ -124,6 +127,7 @@ impl Session {
                 connection: None,
                 transaction_open: false,
                 held: false,
+                savepoint: false,
                 node: None,
                 comment: None,
                 seed: None,
@@ -219,6 +223,7 @@ impl State {
             Some((sent, before)) => (sent.as_str(), *before),
             None => (sql, 0),
         };
+        let covered = std::mem::take(&mut self.savepoint);
         let started = Instant::now();
         let outcome = self.runtime.block_on(async {
             match fetch {
@@ -242,10 +247,11 @@ impl State {
             }
             Err(mut error) => {
                 error.offset = error.offset.and_then(|at| at.checked_sub(before));
+                let goes_back = covered && error.kind == AdapterErrorKind::Statement;
                 if error.kind == AdapterErrorKind::Connection {
                     self.connection = None;
                     self.transaction_open = false;
-                } else {
+                } else if !goes_back {
                     self.roll_back();
                 }
                 Err(failure(error, Some(sql)))
@@ -256,6 +262,7 @@ impl State {
     /// Notices transactions that a hook or a macro opens or ends by its own SQL.
     fn follow_transaction(&mut self, sql: &str) {
         let statement = sql.trim().trim_end_matches(';').trim();
+        self.savepoint = statement.starts_with("savepoint ");
         if statement.len() > 20 {
             return;
         }

@@ -12,23 +12,33 @@
 {%- endmacro %}
 
 
-{# The catalogue knows names as they are stored: in upper case, unless they were quoted. #}
+{#
+  Names as they are stored: in upper case, unless they were quoted. It needs no warehouse, and gives
+  a page of names at a time.
+#}
 {% macro snowflake__list_relations_without_caching(schema_relation) -%}
-  {%- set sql -%}
-select
-  table_catalog as "database",
-  table_name as "name",
-  table_schema as "schema",
-  case table_type
-    when 'VIEW' then 'view'
-    when 'MATERIALIZED VIEW' then 'materialized_view'
-    when 'EXTERNAL TABLE' then 'external'
-    else 'table'
-  end as "type"
-from {{ information_schema_name(schema_relation.database) }}.tables
-where upper(table_schema) = upper({{ dbt.string_literal(schema_relation.schema) }})
-  {%- endset -%}
-  {%- do return(run_query(sql)) -%}
+  {%- set page = 10000 -%}
+  {%- set found = [] -%}
+  {%- set kinds = {'VIEW': 'view', 'MATERIALIZED_VIEW': 'materialized_view', 'EXTERNAL_TABLE': 'external'} -%}
+  {%- set seen = namespace(last=none, ended=false) -%}
+  {%- for _ in range(1000) -%}{%- if not seen.ended -%}
+    {%- set sql -%}
+show objects in schema {{ schema_relation.without_identifier() }} limit {{ page }}
+      {%- if seen.last is not none %} from {{ dbt.string_literal(dbt.escape_single_quotes(seen.last)) }}{% endif -%}
+    {%- endset -%}
+    {%- set rows = run_query(sql).rows -%}
+    {%- for row in rows -%}
+      {%- do found.append(api.Relation.create(
+        database=row['database_name'],
+        schema=row['schema_name'],
+        identifier=row['name'],
+        type=kinds.get(row['kind'], 'table')
+      )) -%}
+      {%- set seen.last = row['name'] -%}
+    {%- endfor -%}
+    {%- set seen.ended = rows | length < page -%}
+  {%- endif -%}{%- endfor -%}
+  {%- do return(found) -%}
 {%- endmacro %}
 
 
