@@ -450,48 +450,48 @@ fn a_small_project_is_built() {
     assert_eq!(
         rows("select * from {{ ref('stg') }} order by id"),
         json!([
-            {"ID": 1, "CUSTOMER": "ann", "AMOUNT": 10.5, "DAY": "2026-11-01", "OK": true, "NOTE": "it's"},
-            {"ID": 2, "CUSTOMER": "bob", "AMOUNT": 20.25, "DAY": "2026-11-02", "OK": false, "NOTE": "a\\b \"q\""},
-            {"ID": 3, "CUSTOMER": "ann", "AMOUNT": null, "DAY": "2026-11-03", "OK": true, "NOTE": null},
+            {"id": 1, "customer": "ann", "amount": 10.5, "day": "2026-11-01", "ok": true, "note": "it's"},
+            {"id": 2, "customer": "bob", "amount": 20.25, "day": "2026-11-02", "ok": false, "note": "a\\b \"q\""},
+            {"id": 3, "customer": "ann", "amount": null, "day": "2026-11-03", "ok": true, "note": null},
         ])
     );
     assert_eq!(
         rows("select * from {{ ref('totals') }} order by customer"),
-        json!([{"CUSTOMER": "ann", "TOTAL": 10.5, "N": 2}, {"CUSTOMER": "bob", "TOTAL": 20.25, "N": 1}])
+        json!([{"customer": "ann", "total": 10.5, "n": 2}, {"customer": "bob", "total": 20.25, "n": 1}])
     );
     // Once more, incrementally, with a column that is new.
     shop.run(&[&["run", "--vars", "{more: true}"], &bounds[..]].concat())
         .expect(0);
-    assert_eq!(
-        rows("select id, day from {{ ref('by_day') }} order by id"),
-        json!([{"ID": 1, "DAY": "2026-11-01"}, {"ID": 2, "DAY": "2026-11-02"}, {"ID": 3, "DAY": "2026-11-03"}])
-    );
-    assert_eq!(
-        rows("select count(*) as n from {{ ref('added') }}"),
-        json!([{"N": 6}])
-    );
-    assert_eq!(
-        rows("select id, customer from {{ ref('merged') }} order by id"),
-        json!([{"ID": 1, "CUSTOMER": "ann"}, {"ID": 2, "CUSTOMER": "bob"}, {"ID": 3, "CUSTOMER": "ann"}])
-    );
-    assert_eq!(
-        rows("select count(*) as n, count(distinct id) as d from {{ ref('replaced') }}"),
-        json!([{"N": 3, "D": 3}])
-    );
-    assert_eq!(
-        rows("select id from {{ ref('overwritten') }}"),
-        json!([{"ID": 3}])
-    );
-    assert_eq!(
-        rows("select n, count(*) as times from {{ target.schema }}.ends group by n order by n"),
-        json!([{"N": 1, "TIMES": 3}, {"N": 2, "TIMES": 2}])
-    );
     let results: Json = serde_json::from_str(&shop.read("target/run_results.json")).unwrap();
     for result in results["results"].as_array().expect("results") {
         let answer = &result["adapter_response"];
         assert_eq!(answer["code"], "SUCCESS", "{result}");
         assert!(answer["query_id"].is_string(), "{result}");
     }
+    assert_eq!(
+        rows("select id, day from {{ ref('by_day') }} order by id"),
+        json!([{"id": 1, "day": "2026-11-01"}, {"id": 2, "day": "2026-11-02"}, {"id": 3, "day": "2026-11-03"}])
+    );
+    assert_eq!(
+        rows("select count(*) as n from {{ ref('added') }}"),
+        json!([{"n": 6}])
+    );
+    assert_eq!(
+        rows("select id, customer from {{ ref('merged') }} order by id"),
+        json!([{"id": 1, "customer": "ann"}, {"id": 2, "customer": "bob"}, {"id": 3, "customer": "ann"}])
+    );
+    assert_eq!(
+        rows("select count(*) as n, count(distinct id) as d from {{ ref('replaced') }}"),
+        json!([{"n": 3, "d": 3}])
+    );
+    assert_eq!(
+        rows("select id from {{ ref('overwritten') }}"),
+        json!([{"id": 3}])
+    );
+    assert_eq!(
+        rows("select n, count(*) as times from {{ target.schema }}.ends group by n order by n"),
+        json!([{"n": 1, "times": 3}, {"n": 2, "times": 2}])
+    );
     shop.run(&["seed", "--full-refresh"]).expect(0);
     if std::env::var_os("DAYGRAIN_TEST_SNOWFLAKE_PROFILE").is_some() {
         return;

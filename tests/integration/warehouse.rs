@@ -37,20 +37,11 @@ fn contents(sandbox: &Sandbox, names: &[String]) -> BTreeMap<String, Vec<String>
         .iter()
         .map(|name| {
             let rows = sandbox.rows(&format!("select * from {{{{ ref('{name}') }}}}"), &[]);
-            let mut rows: Vec<String> = rows.iter().map(folded).collect();
+            let mut rows: Vec<String> = rows.iter().map(Json::to_string).collect();
             rows.sort();
             (name.clone(), rows)
         })
         .collect()
-}
-
-/// A row as text, whose columns have names in lower case on every database.
-fn folded(row: &Json) -> String {
-    let cells = row.as_object().expect("a row");
-    let cells = cells
-        .iter()
-        .map(|(name, value)| (name.to_lowercase(), value.clone()));
-    Json::Object(cells.collect()).to_string()
 }
 
 #[test]

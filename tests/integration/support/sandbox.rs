@@ -189,7 +189,7 @@ impl Sandbox {
         }
     }
 
-    /// The rows of a query, by `show`.
+    /// The rows of a query, by `show`; columns have names in lower case, as not every database gives them.
     #[track_caller]
     pub fn rows(&self, sql: &str, more: &[&str]) -> Vec<Json> {
         let mut args = vec![
@@ -199,7 +199,13 @@ impl Sandbox {
         let ran = self.run(&args).expect(0);
         let shown: Json = serde_json::from_str(&ran.stdout)
             .unwrap_or_else(|error| panic!("{error} in:\n{}", ran.stdout));
-        shown["show"].as_array().expect("rows").clone()
+        let rows = shown["show"].as_array().expect("rows").iter();
+        rows.map(|row| {
+            let cells = row.as_object().expect("a row").iter();
+            let cells = cells.map(|(name, value)| (name.to_lowercase(), value.clone()));
+            Json::Object(cells.collect())
+        })
+        .collect()
     }
 }
 
