@@ -457,6 +457,10 @@ mod tests {
         read(&target(&SNOWFLAKE, fields), Path::new("/project"))
     }
 
+    fn good(more: Json) -> Profile {
+        profile(more).unwrap_or_else(|error| panic!("{}", error.message))
+    }
+
     fn refused(more: Json) -> String {
         let error = profile(more).err().expect("a bad profile");
         error
@@ -467,7 +471,7 @@ mod tests {
 
     #[test]
     fn accounts_have_addresses() {
-        let url = |more: Json| profile(more).ok().expect("a good profile").url.to_string();
+        let url = |more: Json| good(more).url.to_string();
         assert_eq!(
             url(json!({"password": "p"})),
             "https://xy12345.eu-west-1.snowflakecomputing.com/"
@@ -496,7 +500,7 @@ mod tests {
 
     #[test]
     fn logins_are_as_the_profile_says() {
-        let login = |more: Json| profile(more).ok().expect("a good profile").login;
+        let login = |more: Json| good(more).login;
         let key = login(json!({"private_key_path": "keys/k.p8", "private_key_passphrase": "x"}));
         let Login::Key {
             from: Key::File(path),

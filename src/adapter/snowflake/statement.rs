@@ -135,7 +135,8 @@ fn statement<'a>(text: &'a str, start: usize, tokens: &[&str]) -> Statement<'a> 
 fn temporary(words: &[String]) -> Option<Temporary> {
     let is = |word: &String, wanted: &[&str]| wanted.contains(&word.as_str());
     let made = is(words.first()?, &["CREATE"]);
-    if !made && !(words.len() > 2 && words[0] == "DROP" && words[1] == "TABLE") {
+    let dropped = words[0] == "DROP" && words.get(1).is_some_and(|word| word == "TABLE");
+    if !made && !dropped {
         return None;
     }
     let at = words.iter().position(|word| word == "TABLE")?;

@@ -10,6 +10,7 @@ The proxy does what the driver of daygrain cannot do without:
 - fakesnow refuses `alter session`, `grant`, `revoke` and `show grants`; the proxy says that they are
   done, and shows no grants. That they mean what they should is for a real account to show.
 
+- fakesnow replaces no table by a clone: the proxy writes a copy;
 - fakesnow has no `hash_agg`, no `create sequence ... order`, and finds no sequence by its full name:
   the proxy writes a sum of hashes, leaves `order` out, and writes `nextval('...')`;
 - of two transactions that change the rows of one table, the server lets the second wait until the
@@ -145,6 +146,7 @@ def understood(body):
     sql = re.sub(r"hash_agg\(([^()]*)\)", r"sum(hash(\1) % 1000000007)", sql)
     sql = re.sub(r"(create sequence .*) order$", r"\1", sql)
     sql = re.sub(r"((?:\w+\.)+\w+)\.nextval\b", r"nextval('\1')", sql)
+    sql = re.sub(r"^(create or replace .*) clone (\S+)$", r"\1 as select * from \2", sql)
     if sql != asked["sqlText"]:
         asked["sqlText"] = sql
         return json.dumps(asked).encode()
