@@ -21,7 +21,7 @@ const PLACES: [(&str, bool); 7] = [
 ];
 
 const OLD: &str = "2, 3, 4";
-const DAYS: &str = "select sum(amount) as s from {{ ref('orders') }} group by partition_date order by partition_date";
+const DAYS: &str = "select cast(sum(amount) as integer) as s from {{ ref('orders') }} group by partition_date order by partition_date";
 
 /// A build on the morning of the fourth.
 fn command(shop: &Shop, more: &[&str]) -> Command {
