@@ -575,7 +575,7 @@ impl Loop<'_> {
                 let moved = ended.moved;
                 let failed = !ended.failed.is_empty();
                 if let Some(engine) = &mut self.engine {
-                    engine.ended(step, *ended);
+                    engine.ended(self.project, step, *ended);
                     if moved && let Err(failure) = engine.refresh(self.project, self.master) {
                         self.shared.send(Event::Diagnostic(Arc::new(*failure)));
                         engine.give_up(step);

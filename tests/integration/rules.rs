@@ -242,6 +242,58 @@ fn rule_6_a_new_test_judges_what_is_there_and_one_that_passed_is_not_run_again()
     assert_eq!(shop.status("small"), "no-op");
 }
 
+fn a_row_by_row_test_looks_at_new_days_once_the_rest_has_passed(shop: &Shop) {
+    let seen = |test: &str| {
+        let path = format!("target/compiled/shop/tests/{test}.sql");
+        shop.sandbox.read(&path)
+    };
+    let once = "select id from {{ ref('orders') }} group by id having count(*) > 1";
+    shop.sandbox.write("tests/not_negative.sql", NOT_NEGATIVE);
+    shop.sandbox.write("tests/once.sql", once);
+    shop.build(4);
+    assert!(!seen("not_negative").contains("2026-11"));
+    shop.first_days(4);
+    assert_eq!(shop.build(5), ["orders 04"]);
+    assert!(seen("not_negative").contains("'2026-11-04'"));
+    assert!(!seen("once").contains("2026-11"));
+    // Several batches of one run as well, each on the shoulders of those before.
+    shop.models(&[(
+        "orders",
+        &orders("batch_size=1").replace("amount,", "amount + 0 as amount,"),
+    )]);
+    assert_eq!(shop.build(5).concat(), "orders 01 02 03 04");
+    let last = seen("not_negative");
+    assert_eq!(last.matches("2026-11").count(), 2, "{last}");
+    // The whole is judged where rows of two days may be wrong together ...
+    shop.lands(5, &["1,1"]);
+    assert_eq!(shop.build_with(6, &[], 1), NOTHING);
+    assert_eq!(shop.status("once"), "fail");
+    shop.lands(5, &["5,1"]);
+    assert_eq!(shop.build(6), ["orders 05"]);
+    // ... and where something was published that no test has judged.
+    shop.lands(2, &["2,-1"]);
+    let run = shop.sandbox.run(&["run", "--as-of", "2026-11-06"]);
+    run.expect(0);
+    shop.first_days(1);
+    shop.lands(6, &["6,6"]);
+    assert_eq!(shop.build_with(7, &[], 1), NOTHING);
+    assert_eq!(shop.status("not_negative"), "fail");
+    assert!(!seen("not_negative").contains("'2026-11-06'"));
+}
+
+#[test]
+fn rule_6_a_row_by_row_test_looks_at_new_days_once_the_rest_has_passed() {
+    let shop = shop(&[("orders", &orders(""))]);
+    a_row_by_row_test_looks_at_new_days_once_the_rest_has_passed(&shop);
+}
+
+#[test]
+fn rule_6_a_row_by_row_test_looks_at_new_days_once_the_rest_has_passed_on_postgres() {
+    let shop = Shop::on_postgres("it_rules_rows", &[("orders", &orders(""))]);
+    shop.first_days(3);
+    a_row_by_row_test_looks_at_new_days_once_the_rest_has_passed(&shop);
+}
+
 #[test]
 fn rule_6_a_test_that_fails_holds_back_what_reads_the_model() {
     let shop = orders_and_totals();

@@ -183,6 +183,8 @@ fn carry_out(invocation: &Invocation, job: Job) -> CommandResult {
     if !failed && matches!(job.work, Work::Build | Work::Run) {
         hint(invocation, &results);
     }
+    // The process ends: taking a whole project apart would be the last thing that one waits for.
+    std::mem::forget(parsed);
     Ok(if failed {
         Outcome::Failed
     } else {

@@ -134,7 +134,7 @@ pub struct Job {
     /// The newest partition that is closed.
     pub newest_closed: i32,
     /// The tests that judge it before it is published.
-    pub audits: Vec<Arc<Node>>,
+    pub audits: Vec<Audit>,
     /// Whether its rows are hashed.
     pub hashed: bool,
     /// What tells its columns from others now; `None` where no view that is followed shows them.
@@ -161,6 +161,16 @@ pub struct Job {
     pub left: usize,
     /// Whether it reads sources, so that an empty partition is suspicious.
     pub reads_sources: bool,
+}
+
+/// A test that judges a job.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// The test.
+    pub test: Arc<Node>,
+    /// Whether it needs look at the job's partitions only: it judges row by row, and has passed on the
+    /// rest.
+    pub narrowed: bool,
 }
 
 /// One partition of a job.
