@@ -22,7 +22,7 @@ use crate::ledger::{self, Input, Outcome, RecordState, TestRow};
 use crate::manifest::UniqueId;
 use crate::microbatch::{Batch as Bounds, BatchResults};
 use crate::planner::board::{Batch, ItemKind, Status, Wait};
-use crate::planner::causes::{recorded, wait_phrase};
+use crate::planner::causes::{UnknownTable, recorded, wait_phrase};
 use crate::planner::items::is_passed_through;
 use crate::planner::{Plan, Work};
 use crate::relation::{Relation, RelationKind};
@@ -575,6 +575,8 @@ impl Engine {
             exists: existing.is_some(),
             compared: self.compared.contains(&batch.item),
             reshape,
+            recut: !board.scopes[batch.item].forced
+                && self.sight.unknown.get(&batch.item) == Some(&UnknownTable::CutOtherwise),
             left_over,
             existing: existing.clone(),
             most: item.together.most(),

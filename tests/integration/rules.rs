@@ -772,37 +772,42 @@ fn rule_6_a_model_with_hooks_outside_is_judged_before_it_is_seen_on_postgres() {
 }
 
 /// A ledger that an earlier release has written is read by `plan` and brought up to date by `build`.
-#[test]
-fn a_ledger_of_the_layout_before_is_taken_over() {
-    let shop = orders_and_totals();
+fn the_layout_before_is_taken_over(shop: &Shop) {
     shop.build(4);
-    shop.by_hand("drop table daygrain.hooks");
-    shop.by_hand("update daygrain.layout set layout = 2");
+    let ledger = &shop.ledger;
+    for statement in [
+        "drop table L.hooks",
+        "alter table L.relations drop column columns",
+        "alter table L.builds drop column query_id",
+        "update L.builds set reason = null where outcome = 'published'",
+        "update L.layout set layout = 2",
+    ] {
+        shop.by_hand(&statement.replace("L.", &format!("{ledger}.")));
+    }
+    let layout = format!("select layout from {ledger}.layout");
     let plan = shop
         .sandbox
         .run(&["plan", "--as-of", "2026-11-04", "--json"])
         .expect(0);
     assert!(plan.stdout.contains("\"steps\": []"), "{}", plan.stdout);
-    assert_eq!(shop.rows("select layout from daygrain.layout"), "2");
+    assert_eq!(shop.rows(&layout), "2");
     assert_eq!(shop.build(4), NOTHING);
-    assert_eq!(shop.rows("select layout from daygrain.layout"), "3");
+    assert_eq!(shop.rows(&layout), "3");
     shop.lands(2, &["2,9"]);
     assert_eq!(shop.build(4), ["orders 02", "totals 02"]);
 }
 
 #[test]
-fn rule_9_tests_have_the_clock_of_their_run() {
-    let shop = orders_and_totals();
-    shop.sandbox.write(
-        "tests/three.sql",
-        "select count(*) as n from {{ source('landing', 'orders') }} having count(*) <> 6",
-    );
-    shop.build(4);
-    // A day that is due later is none that a test reads.
-    shop.first_days(5);
-    let test = |as_of: &str, code: i32| shop.sandbox.run(&["test", "--as-of", as_of]).expect(code);
-    test("2026-11-04", 0);
-    test("2026-11-05", 1);
+fn a_ledger_of_the_layout_before_is_taken_over() {
+    the_layout_before_is_taken_over(&orders_and_totals());
+}
+
+#[test]
+fn a_ledger_of_the_layout_before_is_taken_over_on_postgres() {
+    let models = [("orders", &*orders("")), ("totals", &*totals(""))];
+    let shop = Shop::on_postgres("it_rules_layout", &models);
+    shop.first_days(3);
+    the_layout_before_is_taken_over(&shop);
 }
 
 /// A view is made anew when its text or its parents' columns changed, and only then.
@@ -919,4 +924,29 @@ fn the_columns_of_a_query_are_asked_for_once_a_run() {
     );
     shop.models(&[("orders", &branching)]);
     assert_eq!(described(13).1, 12);
+}
+
+#[test]
+fn rule_7_other_partitions_under_keep_are_refused_with_what_does_it() {
+    let keep = "on_code_change='keep'";
+    let shop = shop(&[("orders", &orders(keep))]);
+    shop.build(4);
+    let berlin = orders(keep).replace(
+        "partition_by='partition_date'",
+        "partition_by={'field': 'partition_date', 'timezone': 'Europe/Berlin'}",
+    );
+    shop.models(&[("orders", &berlin)]);
+    let ran = shop.ran(4, &[], 1);
+    assert!(
+        ran.stdout.contains("cut into other partitions"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("--full-refresh"), "{}", ran.stdout);
+    assert_eq!(shop.rows("select count(*) as n from orders"), "6");
+    assert_eq!(
+        shop.build_with(4, &["--full-refresh"], 0),
+        ["orders 01 02 03"]
+    );
+    assert_eq!(shop.build(4), NOTHING);
 }

@@ -147,6 +147,8 @@ pub struct Job {
     pub compared: bool,
     /// Whether everything is built into a new table that replaces the old one.
     pub reshape: bool,
+    /// Whether the table that is there was cut into other partitions, and nobody asked for all of it.
+    pub recut: bool,
     /// Partitions that are in the old table and would not be in the new one.
     pub left_over: Vec<i32>,
     /// What has the table's name now.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::heartbeat::pause;
 use crate::executor::lease;
+use crate::executor::look::civil_text;
 use crate::executor::schemas;
 use crate::executor::session::Session;
 use crate::jinja::Warehouse;
@@ -23,6 +24,10 @@ pub(super) struct Claim {
     pub fence: Option<i64>,
     /// The numbers of its builds.
     pub numbers: Vec<i64>,
+    /// When the work on it began.
+    pub started: jiff::Timestamp,
+    /// What the database calls the statement that wrote the rows, where it has such names.
+    pub query_id: Option<String>,
     /// Which hooks run when it is committed.
     pub outside: Outside,
     /// What tells the columns of what is built from others, where a view shows them.
@@ -63,6 +68,7 @@ pub(super) fn record(
             content,
             rows: *rows,
             reason: Some(part.because.clone()),
+            query_id: claim.query_id.clone(),
         };
         inputs.extend(part.inputs.iter().map(|input| Input {
             build: number,
@@ -83,8 +89,7 @@ pub(super) fn record(
         ));
         builds.push(build);
     }
-    let started = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
-    let started = started.datetime().to_string().replace('T', " ");
+    let started = civil_text(claim.started);
     if !job.compared {
         // The first of the run: what follows finds it there.
         let (name, shape) = &job.names;
@@ -195,10 +200,10 @@ pub(super) fn record_failure(
                 content: 0,
                 rows: 0,
                 reason: Some(reason.to_owned()),
+                query_id: None,
             })
             .collect();
-        let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
-        let started = now.datetime().to_string().replace('T', " ");
+        let started = civil_text(jiff::Timestamp::now());
         session.begin()?;
         run(
             session,
