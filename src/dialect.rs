@@ -299,6 +299,25 @@ impl Dialect {
         format!("{quote}{doubled}{quote}")
     }
 
+    /// Shortens a name of our own making that the database would cut, so that no two become one: it ends
+    /// with a hash of the whole.
+    pub fn fit_identifier(&self, name: String) -> String {
+        use sha2::{Digest, Sha256};
+        const HASH: usize = 8;
+        match self.max_identifier {
+            Some(max) if name.len() > max => {
+                let hash = Sha256::digest(&name);
+                let mut end = max - HASH - 1;
+                while !name.is_char_boundary(end) {
+                    end -= 1;
+                }
+                let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("{}_{}", &name[..end], &hash[..HASH])
+            }
+            _ => name,
+        }
+    }
+
     /// Writes text as a string literal.
     pub fn string_literal(&self, text: &str) -> String {
         let backslash = self.parser == Parser::Snowflake;
@@ -314,6 +333,18 @@ impl Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_own_names_fit_and_stay_apart() {
+        let long = "ä".repeat(30);
+        let (one, two) = (format!("{long}__new"), format!("{long}__old"));
+        assert_eq!(POSTGRES.fit_identifier(one.clone() + "er").len(), 63);
+        let fitted = [&one, &two].map(|name| POSTGRES.fit_identifier(name.clone()));
+        assert!(fitted.iter().all(|name| name.len() <= 63));
+        assert_ne!(fitted[0], fitted[1]);
+        assert_eq!(DUCKDB.fit_identifier(one.clone()), one);
+        assert_eq!(POSTGRES.fit_identifier("short".into()), "short");
+    }
 
     #[test]
     fn names_without_quotes_are_folded() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Project;
 use super::event::{NodeFacts, NodeResult, NodeStatus};
 use super::look::Sight;
-use super::publish::{Audit, Desk, DueFiles, Ended, Job, JobRead, KnownColumns, Part};
+use super::publish::{self, Audit, Desk, DueFiles, Ended, Job, JobRead, KnownColumns, Part};
 use super::reads::inlined_sources;
 use super::run::empty_result;
 use super::session::Session;
@@ -437,9 +437,9 @@ impl Engine {
             if board.items[item].cut.is_some() {
                 let schema = self.desk.ledger.schema().schema.as_deref();
                 message.push_str(&format!(
-                    "\nthe refused rows are in {}.refused_{}",
+                    "\nthe refused rows are in {}.{}",
                     schema.unwrap_or_default(),
-                    node.alias
+                    publish::refused_table(project.facts.dialect, node)
                 ));
             }
             result.message = Some(message);

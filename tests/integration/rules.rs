@@ -386,6 +386,20 @@ fn rule_7_another_shape_is_swapped_in_on_postgres() {
 }
 
 #[test]
+fn rule_7_another_shape_is_swapped_in_where_names_are_as_long_as_they_may_be() {
+    let model = "orders_".repeat(9);
+    let first = orders("");
+    let shop = Shop::on_postgres("it_rules_long", &[(&model, &first)]);
+    shop.first_days(3);
+    assert_eq!(shop.build(4), [format!("{model} 01 02 03")]);
+    shop.models(&[(&model, &first.replace("id, amount", "amount"))]);
+    assert_eq!(shop.build(4), [format!("{model} 01 02 03")]);
+    let sum = format!("select sum(amount) as amount from {{{{ ref('{model}') }}}}");
+    assert_eq!(shop.rows(&sum), "9");
+    assert_eq!(shop.build(4), NOTHING);
+}
+
+#[test]
 fn rule_5_rows_of_other_days_are_an_error_that_names_them() {
     let wrong = orders("batch_size=10").replace(
         ", partition_date from",

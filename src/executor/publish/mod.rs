@@ -19,6 +19,7 @@ pub use content::{
     ColumnOrder, Content, Stored, boundaries, columns_number, nothing_stored, partition_of,
     read_content, stored_partitions, stored_whole,
 };
+pub use record::refused_table;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -361,9 +361,11 @@ pub(super) fn publish_reshaped(
     may_reshape(job, cut).map_err(none_judged)?;
     let dialect = desk.project.facts.dialect;
     let mut new = job.node.relation.clone();
-    new.identifier = new
-        .identifier
-        .map(|identifier| format!("{identifier}__daygrain_new").into());
+    new.identifier = new.identifier.map(|identifier| {
+        dialect
+            .fit_identifier(format!("{identifier}__daygrain_new"))
+            .into()
+    });
     new.kind = Some(RelationKind::Table);
     let name = new.render(dialect);
     let whole = BatchView {

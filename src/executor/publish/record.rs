@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::dialect::Dialect;
 use crate::executor::heartbeat::pause;
 use crate::executor::lease;
 use crate::executor::look::civil_text;
@@ -12,6 +13,7 @@ use crate::jinja::Warehouse;
 use crate::jinja::context::relation_value;
 use crate::jinja::language::list;
 use crate::ledger::{self, Build, Input, MOST_RECORDS, Outcome, Record, RecordState};
+use crate::manifest::Node;
 
 use super::content::Content;
 use super::content::nothing_stored;
@@ -217,14 +219,20 @@ pub(super) fn record_failure(
     }
 }
 
+/// The table of the ledger's schema that keeps what was refused of a model.
+pub fn refused_table(dialect: &Dialect, node: &Node) -> String {
+    dialect.fit_identifier(format!("refused_{}", node.alias))
+}
+
 /// Keeps the rows that a test refused, to be looked at.
 pub(super) fn keep_refused(desk: &Desk, session: &Session, job: &Job, sql: Option<&str>) {
     let (Some(sql), Some(_)) = (sql, &job.cut) else {
         return;
     };
+    let dialect = desk.project.facts.dialect;
     let mut relation = desk.ledger.schema().clone();
-    relation.identifier = Some(format!("refused_{}", job.node.alias).into());
-    let name = relation.render(desk.project.facts.dialect);
+    relation.identifier = Some(refused_table(dialect, &job.node).into());
+    let name = relation.render(dialect);
     let keep = || -> Result<(), Box<Diagnostic>> {
         session.begin()?;
         run(session, &format!("drop table if exists {name}"))?;
