@@ -235,6 +235,11 @@ impl State {
             sql: sent.to_owned(),
             elapsed: started.elapsed(),
         });
+        for text in connection.take_notices() {
+            let (node, info) = (self.node.clone(), false);
+            let message = TemplateMessage::Log { text, info };
+            let _ = shared.events.send(Event::Message { node, message });
+        }
         match outcome {
             Ok((response, table)) => {
                 self.follow_transaction(sql);

@@ -21,6 +21,7 @@ mod secrets;
 mod separable;
 mod story;
 mod support;
+mod tls;
 mod warehouse;
 mod warehouse_data;
 mod wrong_input;

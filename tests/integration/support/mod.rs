@@ -1,6 +1,7 @@
 //! What the integration tests share.
 
 pub mod sandbox;
+pub mod server;
 pub mod shop;
 
 use daygrain::adapter::{self, Adapter, Connection};
