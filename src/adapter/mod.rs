@@ -102,6 +102,8 @@ pub enum AdapterErrorKind {
     Locked,
     /// The statement was refused.
     Statement,
+    /// The transaction was ended in favour of another one, and may be tried again.
+    Conflict,
     /// The statement was stopped by [`Canceller::cancel`].
     Cancelled,
 }

@@ -5,6 +5,7 @@
 mod board;
 mod cli_reference;
 mod compiled_sql;
+mod crowd;
 mod floors;
 mod kill;
 mod landing;
@@ -14,6 +15,7 @@ mod microbatch;
 mod opt_in;
 mod partition_commands;
 mod postgres;
+mod postgres_runs;
 mod rules;
 mod run_loop;
 mod same_rows;

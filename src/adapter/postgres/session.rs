@@ -351,11 +351,18 @@ pub(super) fn failure(error: &Error, sql: &str, cancelled: bool) -> AdapterError
         SqlState::ADMIN_SHUTDOWN,
         SqlState::CRASH_SHUTDOWN,
         SqlState::CANNOT_CONNECT_NOW,
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+    ];
+    let conflicts = [
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::T_R_SERIALIZATION_FAILURE,
     ];
     let kind = if *code == SqlState::QUERY_CANCELED && cancelled {
         AdapterErrorKind::Cancelled
     } else if code.code().starts_with("08") || lost.contains(code) {
         AdapterErrorKind::Connection
+    } else if conflicts.contains(code) {
+        AdapterErrorKind::Conflict
     } else {
         AdapterErrorKind::Statement
     };

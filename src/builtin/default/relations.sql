@@ -198,7 +198,10 @@ drop {{ (relation.type or 'table') | replace('_', ' ') }} if exists {{ relation.
 {% macro suffixed_relation(base_relation, suffix) -%}
   {%- set longest = base_relation.relation_max_name_length() -%}
   {%- set name = base_relation.identifier -%}
-  {%- if longest and (name ~ suffix) | length > longest -%}
+  {#- Databases count bytes, and a letter has up to four. -#}
+  {%- if longest and not name.isascii() -%}
+    {%- set name = name[:(longest - (suffix | length) - 9) // 4] ~ '_' ~ local_md5(name)[:8] -%}
+  {%- elif longest and (name ~ suffix) | length > longest -%}
     {%- set name = name[:longest - (suffix | length) - 9] ~ '_' ~ local_md5(name)[:8] -%}
   {%- endif -%}
   {%- do return(base_relation.incorporate(path={'identifier': name ~ suffix})) -%}

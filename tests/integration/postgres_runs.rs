@@ -1,0 +1,258 @@
+//! Runs on Postgres: what holds of the binary, the session and the server together.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use daygrain::adapter::Connection;
+use daygrain::table::Datum;
+use serde_json::{Value as Json, json};
+
+use crate::support::sandbox::Sandbox;
+use crate::support::{drop_postgres_schemas, postgres, postgres_fields};
+
+/// A project whose schema is new.
+fn project(schema: &str, files: &str) -> Sandbox {
+    drop_postgres_schemas(&[schema]);
+    project_in(schema, json!({}), files)
+}
+
+fn project_in(schema: &str, more: Json, files: &str) -> Sandbox {
+    let mut fields = postgres_fields(schema);
+    fields.insert("threads".into(), 4.into());
+    fields.extend(more.as_object().cloned().unwrap());
+    let profile = json!({"shop": {"target": "dev", "outputs": {"dev": fields}}});
+    Sandbox::new(&format!(
+        "# file: profiles.yml\n{profile}\n# file: dbt_project.yml\nname: shop\nprofile: shop\n{files}"
+    ))
+}
+
+/// Does something as somebody else.
+fn aside<T>(work: impl AsyncFnOnce(&mut Box<dyn Connection>) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut session = postgres(json!({})).connect().await.unwrap();
+        work(&mut session).await
+    })
+}
+
+fn by_hand(sql: &str) {
+    aside(async |session| session.execute(sql).await.map(drop)).expect(sql);
+}
+
+/// The rows of a query as `a|b`, one a line.
+fn rows(sql: &str) -> String {
+    let (_, table) = aside(async |session| session.fetch(sql).await).expect(sql);
+    let cell = |datum: &Datum| match datum {
+        Datum::Text(text) => text.clone(),
+        Datum::Int(number) => number.to_string(),
+        Datum::Bool(truth) => truth.to_string(),
+        Datum::Null => "null".to_owned(),
+        other => format!("{other:?}"),
+    };
+    let lines = table.rows.iter().map(|row| {
+        let cells: Vec<String> = row.iter().map(cell).collect();
+        cells.join("|")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The results of the last run, as `name status`, sorted.
+fn statuses(sandbox: &Sandbox) -> Vec<String> {
+    let json: Json = serde_json::from_str(&sandbox.read("target/run_results.json")).unwrap();
+    let results = json["results"].as_array().unwrap().iter();
+    let mut found: Vec<String> = results
+        .map(|result| {
+            let name = result["unique_id"]
+                .as_str()
+                .unwrap()
+                .rsplit('.')
+                .next()
+                .unwrap();
+            format!("{name} {}", result["status"].as_str().unwrap())
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_view_whose_columns_move_is_replaced() {
+    let sandbox = project("runs_view", "-- file: models/v.sql\nselect 1 as a\n");
+    sandbox.run(&["run"]).expect(0);
+    by_hand("create view runs_view.by_hand as select a from runs_view.v");
+    sandbox.write("models/v.sql", "select 'x' as b, 2 as a");
+    sandbox.run(&["run"]).expect(0);
+    assert_eq!(rows("select * from runs_view.v"), "x|2");
+    assert_eq!(rows("select * from runs_view.by_hand"), "2");
+}
+
+#[test]
+fn long_names_of_two_bytes_a_letter_are_not_cut_into_one() {
+    let name = "é".repeat(31);
+    let config = format!("{{{{ config(materialized='table', alias='{name}') }}}}\n");
+    let sandbox = project(
+        "runs_long",
+        &format!("-- file: models/t.sql\n{config}select 1 as a\n"),
+    );
+    sandbox.run(&["run"]).expect(0);
+    sandbox.write("models/t.sql", &format!("{config}select 'x' as b"));
+    sandbox.run(&["run"]).expect(0);
+    assert_eq!(
+        rows(
+            "select relname from pg_class c join pg_namespace n on n.oid = relnamespace where nspname = 'runs_long'"
+        ),
+        name
+    );
+    sandbox.write("models/t.sql", &config.replace('é', "éé"));
+    let ran = sandbox.run(&["run"]).expect(1);
+    assert!(
+        ran.stdout.contains("is longer than 63 characters"),
+        "{}",
+        ran.stdout
+    );
+}
+
+/// Ends the session that runs a statement with this text; returns once it has been there.
+fn terminate(text: &str) {
+    let sql = format!(
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity
+         where query like '%{text}%' and state = 'active' and pid <> pg_backend_pid()"
+    );
+    let started = Instant::now();
+    aside(async |session| {
+        loop {
+            let (_, table) = session.fetch(&sql).await.unwrap();
+            if table.rows[0][0] != Datum::Int(0) {
+                return;
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "`{text}` never ran"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+#[test]
+fn a_lost_connection_is_made_good_or_fails_its_node_alone() {
+    let sandbox = project(
+        "runs_lost",
+        "\
+-- file: models/safe.sql
+{{ config(materialized='table') }}
+select 1 as a, pg_sleep(3) is null as safe_marker
+-- file: models/unsafe.sql
+{{ config(materialized='table', pre_hook={'sql': 'insert into runs_lost.log values (1)', 'transaction': false}) }}
+select 1 as a, pg_sleep(3) is null as unsafe_marker
+-- file: models/after_safe.sql
+select * from {{ ref('safe') }}
+-- file: models/after_unsafe.sql
+select * from {{ ref('unsafe') }}
+-- file: models/other.sql
+select 1 as a
+",
+    );
+    by_hand("create schema runs_lost; create table runs_lost.log (a int)");
+    let child = sandbox
+        .command(&["run"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    terminate("as safe_marker");
+    terminate("as unsafe_marker");
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert_eq!(
+        statuses(&sandbox),
+        [
+            "after_safe success",
+            "after_unsafe skipped",
+            "other success",
+            "safe success",
+            "unsafe error"
+        ]
+    );
+    assert!(
+        told.contains("terminating connection due to administrator command"),
+        "{told}"
+    );
+    assert!(told.contains("57P01"), "{told}");
+    assert!(told.contains("models/unsafe.sql"), "{told}");
+    assert_eq!(rows("select count(*) from runs_lost.log"), "1");
+    assert!(
+        sandbox
+            .read("logs/dbt.log")
+            .contains("`safe` is done again (1 of 4)")
+    );
+}
+
+/// Two models whose statements wait for each other.
+#[test]
+fn a_deadlock_is_tried_again() {
+    let model = |first: &str, second: &str| {
+        format!(
+            "{{{{ config(materialized='table', pre_hook=['update runs_dead.{first} set a = 1', 'select pg_sleep(1)', 'update runs_dead.{second} set a = 1']) }}}}\nselect 1 as a\n"
+        )
+    };
+    let files = format!(
+        "-- file: models/m1.sql\n{}-- file: models/m2.sql\n{}",
+        model("x", "y"),
+        model("y", "x")
+    );
+    let sandbox = project("runs_dead", &files);
+    by_hand(
+        "create schema runs_dead; create table runs_dead.x as select 0 as a; create table runs_dead.y as select 0 as a",
+    );
+    sandbox.run(&["run"]).expect(0);
+    let log = sandbox.read("logs/dbt.log");
+    assert!(
+        log.contains("is done again (1 of 4), since nothing of it has lasted: deadlock detected"),
+        "{log}"
+    );
+    assert_eq!(
+        rows("select a from runs_dead.m1 union all select a from runs_dead.m2"),
+        "1\n1"
+    );
+}
+
+#[test]
+fn notices_are_logged_in_the_servers_words() {
+    let sandbox = project(
+        "runs_notice",
+        "-- file: models/a.sql\n{{ config(pre_hook=\"do $$ begin raise warning 'mind the gap' using hint = 'step over', detail = 'one foot'; end $$\") }}\nselect 1 as a\n",
+    );
+    let ran = sandbox.run(&["run"]).expect(0);
+    assert!(!ran.stdout.contains("mind the gap"), "{}", ran.stdout);
+    let log = sandbox.read("logs/dbt.log");
+    assert!(log.contains("WARNING: mind the gap"), "{log}");
+    assert!(
+        log.contains("detail: one foot") && log.contains("hint: step over"),
+        "{log}"
+    );
+}
+
+#[test]
+fn an_error_keeps_what_the_server_says_and_the_line_of_the_template() {
+    let sandbox = project(
+        "runs_error",
+        "-- file: models/a.sql\n{{ config(materialized='table') }}\n{% set x = 1 %}\nselect\n  nope\nfrom (select {{ x }} as hope) as t\n",
+    );
+    let ran = sandbox.run(&["run"]).expect(1);
+    for part in [
+        "column \"nope\" does not exist",
+        "models/a.sql:4",
+        "42703",
+        "hope",
+    ] {
+        assert!(
+            ran.stdout.contains(part),
+            "`{part}` is not in\n{}",
+            ran.stdout
+        );
+    }
+}
