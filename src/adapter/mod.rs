@@ -48,6 +48,11 @@ pub trait Connection: Send {
         rows: &'a Table,
     ) -> BoxFuture<'a, Result<u64, AdapterError>>;
 
+    /// Tells whether the session is still there, as far as this side has heard; sends nothing.
+    fn is_open(&mut self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(true))
+    }
+
     /// What the server has said beside its answers since this was last asked, in its words.
     fn take_notices(&mut self) -> Vec<String> {
         Vec::new()

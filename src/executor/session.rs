@@ -207,8 +207,12 @@ impl Session {
 
 impl State {
     fn connected(&mut self, shared: &SessionShared) -> Result<(), QueryFailure> {
-        if self.connection.is_some() {
-            return Ok(());
+        if let Some(connection) = &mut self.connection {
+            // One that was ended while it waited is made good where nothing hangs on it.
+            if self.transaction_open || self.runtime.block_on(connection.is_open()) {
+                return Ok(());
+            }
+            self.connection = None;
         }
         let connection = self
             .runtime

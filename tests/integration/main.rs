@@ -15,6 +15,7 @@ mod microbatch;
 mod opt_in;
 mod partition_commands;
 mod postgres;
+mod postgres_features;
 mod postgres_runs;
 mod rules;
 mod run_loop;

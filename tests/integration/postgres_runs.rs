@@ -3,80 +3,11 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use daygrain::adapter::Connection;
 use daygrain::table::Datum;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
-use crate::support::sandbox::Sandbox;
-use crate::support::{drop_postgres_schemas, postgres, postgres_fields};
-
-/// A project whose schema is new.
-fn project(schema: &str, files: &str) -> Sandbox {
-    drop_postgres_schemas(&[schema]);
-    project_in(schema, json!({}), files)
-}
-
-fn project_in(schema: &str, more: Json, files: &str) -> Sandbox {
-    let mut fields = postgres_fields(schema);
-    fields.insert("threads".into(), 4.into());
-    fields.extend(more.as_object().cloned().unwrap());
-    let profile = json!({"shop": {"target": "dev", "outputs": {"dev": fields}}});
-    Sandbox::new(&format!(
-        "# file: profiles.yml\n{profile}\n# file: dbt_project.yml\nname: shop\nprofile: shop\n{files}"
-    ))
-}
-
-/// Does something as somebody else.
-fn aside<T>(work: impl AsyncFnOnce(&mut Box<dyn Connection>) -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let mut session = postgres(json!({})).connect().await.unwrap();
-        work(&mut session).await
-    })
-}
-
-fn by_hand(sql: &str) {
-    aside(async |session| session.execute(sql).await.map(drop)).expect(sql);
-}
-
-/// The rows of a query as `a|b`, one a line.
-fn rows(sql: &str) -> String {
-    let (_, table) = aside(async |session| session.fetch(sql).await).expect(sql);
-    let cell = |datum: &Datum| match datum {
-        Datum::Text(text) => text.clone(),
-        Datum::Int(number) => number.to_string(),
-        Datum::Bool(truth) => truth.to_string(),
-        Datum::Null => "null".to_owned(),
-        other => format!("{other:?}"),
-    };
-    let lines = table.rows.iter().map(|row| {
-        let cells: Vec<String> = row.iter().map(cell).collect();
-        cells.join("|")
-    });
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// The results of the last run, as `name status`, sorted.
-fn statuses(sandbox: &Sandbox) -> Vec<String> {
-    let json: Json = serde_json::from_str(&sandbox.read("target/run_results.json")).unwrap();
-    let results = json["results"].as_array().unwrap().iter();
-    let mut found: Vec<String> = results
-        .map(|result| {
-            let name = result["unique_id"]
-                .as_str()
-                .unwrap()
-                .rsplit('.')
-                .next()
-                .unwrap();
-            format!("{name} {}", result["status"].as_str().unwrap())
-        })
-        .collect();
-    found.sort();
-    found
-}
+use crate::support::drop_postgres_schemas;
+use crate::support::live::{aside, by_hand, project, project_in, rows, statuses};
 
 #[test]
 fn a_view_whose_columns_move_is_replaced() {
@@ -217,6 +148,54 @@ fn a_deadlock_is_tried_again() {
     assert_eq!(
         rows("select a from runs_dead.m1 union all select a from runs_dead.m2"),
         "1\n1"
+    );
+}
+
+/// Sessions that wait are ended by servers and poolers; what begins next does not mind.
+#[test]
+fn a_session_that_was_ended_while_it_waited_is_opened_again() {
+    let kill = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'runs_idle' and pid <> pg_backend_pid()";
+    drop_postgres_schemas(&["runs_idle"]);
+    let sandbox = project_in(
+        "runs_idle",
+        json!({"application_name": "runs_idle"}),
+        &format!(
+            "-- file: models/a.sql\n{{{{ config(post_hook={{'sql': \"{kill}\", 'transaction': false}}) }}}}\nselect 1 as a\n"
+        ),
+    );
+    let project = sandbox.read("dbt_project.yml");
+    let hook = "on-run-end: ['create table runs_idle.ended as select 1 as a']\n";
+    sandbox.write("dbt_project.yml", &format!("{project}{hook}"));
+    sandbox.run(&["run"]).expect(0);
+    assert_eq!(rows("select a from runs_idle.ended"), "1");
+}
+
+#[test]
+fn an_interrupt_cancels_what_the_server_is_doing() {
+    let sandbox = project(
+        "runs_interrupt",
+        "\
+-- file: models/slow.sql
+{{ config(materialized='table') }}
+select pg_sleep(60) is null as interrupt_marker
+-- file: models/other.sql
+{{ config(materialized='table') }}
+select pg_sleep(61) is null as interrupt_marker
+-- file: models/after.sql
+select * from {{ ref('slow') }}
+",
+    );
+    let ran = sandbox.interrupt(&["run"]);
+    assert_eq!(ran.code, 1, "{}", ran.stdout);
+    assert_eq!(
+        statuses(&sandbox),
+        ["after skipped", "other error", "slow error"],
+    );
+    let running = "select count(*) from pg_stat_activity where query like '%interrupt_marker%' and pid <> pg_backend_pid()";
+    assert_eq!(rows(running), "0");
+    assert_eq!(
+        rows("select count(*) from pg_class where relnamespace = 'runs_interrupt'::regnamespace"),
+        "0"
     );
 }
 

@@ -73,12 +73,11 @@ impl Encrypted {
         server.start(hba, &settings);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("root.crt"), authority.pem()).unwrap();
-        let encrypted = Encrypted {
+        Encrypted {
             server,
             folder,
             authority,
-        };
-        encrypted
+        }
     }
 
     fn file(&self, name: &str) -> String {

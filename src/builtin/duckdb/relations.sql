@@ -8,9 +8,9 @@ select
   table_schema as schema,
   case table_type when 'VIEW' then 'view' else 'table' end as type
 from system.information_schema.tables
-where lower(table_schema) = lower({{ dbt.string_literal(schema_relation.schema) }})
+where lower(table_schema) = lower({{ dbt.text_literal(schema_relation.schema) }})
     {%- if schema_relation.database %}
-  and lower(table_catalog) = lower({{ dbt.string_literal(schema_relation.database) }})
+  and lower(table_catalog) = lower({{ dbt.text_literal(schema_relation.database) }})
     {%- endif %}
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
@@ -27,12 +27,12 @@ select
   numeric_precision,
   numeric_scale
 from system.information_schema.columns
-where lower(table_name) = lower({{ dbt.string_literal(relation.identifier) }})
+where lower(table_name) = lower({{ dbt.text_literal(relation.identifier) }})
     {%- if relation.schema %}
-  and lower(table_schema) = lower({{ dbt.string_literal(relation.schema) }})
+  and lower(table_schema) = lower({{ dbt.text_literal(relation.schema) }})
     {%- endif %}
     {%- if relation.database %}
-  and lower(table_catalog) = lower({{ dbt.string_literal(relation.database) }})
+  and lower(table_catalog) = lower({{ dbt.text_literal(relation.database) }})
     {%- endif %}
 order by ordinal_position
   {%- endset -%}
@@ -45,7 +45,7 @@ order by ordinal_position
 select schema_name
 from system.information_schema.schemata
     {%- if database %}
-where lower(catalog_name) = lower({{ dbt.string_literal(database) }})
+where lower(catalog_name) = lower({{ dbt.text_literal(database) }})
     {%- endif %}
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
@@ -56,8 +56,8 @@ where lower(catalog_name) = lower({{ dbt.string_literal(database) }})
   {%- set sql -%}
 select count(*)
 from system.information_schema.schemata
-where lower(schema_name) = lower({{ dbt.string_literal(schema) }})
-  and lower(catalog_name) = lower({{ dbt.string_literal(information_schema.database) }})
+where lower(schema_name) = lower({{ dbt.text_literal(schema) }})
+  and lower(catalog_name) = lower({{ dbt.text_literal(information_schema.database) }})
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
 {%- endmacro %}

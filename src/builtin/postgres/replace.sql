@@ -351,5 +351,5 @@ order by found.depth desc, c.oid
 
 
 {% macro postgres__regclass(relation) -%}
-to_regclass({{ dbt.string_literal(dbt.escape_single_quotes(relation.include(database=false).render())) }})
+to_regclass({{ dbt.text_literal(relation.include(database=false).render()) }})
 {%- endmacro %}

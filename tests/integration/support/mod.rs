@@ -1,5 +1,6 @@
 //! What the integration tests share.
 
+pub mod live;
 pub mod sandbox;
 pub mod server;
 pub mod shop;
