@@ -380,3 +380,63 @@ models:
     assert_eq!(rows("select a from feat_hostile.kept"), "1");
     by_hand(&format!("drop schema \"{quoted}\" cascade"));
 }
+
+/// The same of the partition engine: schemas of tables and of the ledger, names of tables and of files.
+#[test]
+fn hostile_names_do_no_harm_to_partitions() {
+    let (schema, ledger) = ("it's \"here\"; --", "led'ger\"; --");
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let drop =
+        [schema, ledger].map(|name| format!("drop schema if exists {} cascade", quoted(name)));
+    by_hand(&drop.join(";"));
+    let sandbox = crate::support::live::project_in(
+        schema,
+        serde_json::json!({}),
+        "\
+# file: models/sources.yml
+sources:
+  - name: landing
+    tables:
+      - name: orders
+        external: {location: 'landing/partition_date={partition_date}/*.csv', file_format: csv}
+        config: {partition_by: partition_date, begin: 2026-11-01}
+        columns: [{name: id, data_type: integer}, {name: note, data_type: text}]
+-- file: models/orders.sql
+{{ config(materialized='incremental', partition_by='partition_date', begin='2026-11-01', alias='or\"d\\'ers; --') }}
+select id, note, partition_date from {{ source('landing', 'orders') }}
+-- file: models/totals.sql
+{{ config(materialized='incremental', partition_by='partition_date', begin='2026-11-01') }}
+select partition_date, count(*) as n, max(note) as note from {{ ref('orders') }} group by partition_date
+",
+    )
+    .with_env("DAYGRAIN_LEDGER_SCHEMA", ledger);
+    let note = "'); drop schema public; -- \\ $$ \"";
+    let lands = |day: &str, name: &str, note: &str| {
+        let path = format!("landing/partition_date=2026-11-{day}/{name}.csv");
+        let cell = note.replace('"', "\"\"");
+        sandbox.write(&path, &format!("id,note\n1,\"{cell}\"\n"));
+    };
+    let name = "it's \"x\"; drop table t; -- \\ $$ %s {a}";
+    lands("01", name, note);
+    lands("02", "plain", "b");
+    sandbox.run(&["build", "--as-of", "2026-11-03"]).expect(0);
+    let found = || {
+        rows(&format!(
+            "select note from {}.totals order by partition_date",
+            quoted(schema)
+        ))
+    };
+    assert_eq!(found(), format!("{note}\nb"));
+    lands("01", name, "later");
+    let told = sandbox.run(&["plan", "--as-of", "2026-11-03"]).expect(0);
+    assert!(told.stdout.contains("2026-11-01"), "{}", told.stdout);
+    sandbox.run(&["build", "--as-of", "2026-11-03"]).expect(0);
+    assert_eq!(found(), "later\nb");
+    sandbox
+        .run(&["partitions", "orders", "--verify", "--as-of", "2026-11-03"])
+        .expect(0);
+    sandbox
+        .run(&["why", "totals", "2026-11-01", "--as-of", "2026-11-03"])
+        .expect(0);
+    by_hand(&drop.join(";"));
+}

@@ -44,6 +44,7 @@
 {# Makes it, or changes what is asked to change, or takes in new rows. The statement `main` is one of these. #}
 {% macro publish_materialized_view(target_relation, existing_relation, compiled_code, is_there, changes) -%}
   {%- if not is_there -%}
+    {%- do log('Applying ' ~ ('CREATE' if existing_relation is none else 'REPLACE') ~ ' to: ' ~ target_relation) -%}
     {{- adapter.dispatch('replace_with_materialized_view', 'dbt')(target_relation, existing_relation, compiled_code) -}}
   {%- else -%}
     {%- call statement('main') -%}
@@ -80,6 +81,7 @@
 
 
 {% macro refresh_materialized_view(relation) -%}
+  {%- do log('Applying REFRESH to: ' ~ relation) -%}
   {{- adapter.dispatch('refresh_materialized_view', 'dbt')(relation) -}}
 {%- endmacro %}
 
@@ -89,6 +91,7 @@
 
 
 {% macro get_alter_materialized_view_as_sql(relation, configuration_changes, sql, existing_relation, backup_relation, intermediate_relation) -%}
+  {%- do log('Applying ALTER to: ' ~ relation) -%}
   {{- adapter.dispatch('get_alter_materialized_view_as_sql', 'dbt')(relation, configuration_changes, sql, existing_relation, backup_relation, intermediate_relation) -}}
 {%- endmacro %}
 
