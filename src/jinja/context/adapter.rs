@@ -393,7 +393,7 @@ fn seed_type(dialect: &Dialect, table: &Table, index: usize) -> String {
     found.unwrap_or(types.integer).to_owned()
 }
 
-fn strategy_macro(_: &Arc<Context>, state: &mut State<'_, '_>, args: &[Value]) -> Answer {
+fn strategy_macro(context: &Arc<Context>, state: &mut State<'_, '_>, args: &[Value]) -> Answer {
     let [_, strategy] = bind(
         "adapter.get_incremental_strategy_macro",
         args,
@@ -406,9 +406,11 @@ fn strategy_macro(_: &Arc<Context>, state: &mut State<'_, '_>, args: &[Value]) -
         raise(
             Diagnostic::error(
                 Code::BadConfig,
-                format!("there is no incremental strategy `{strategy}`"),
+                format!(
+                    "dbt could not find an incremental strategy macro with the name \"{name}\" in {}",
+                    context.project.project
+                ),
             )
-            .note(format!("no macro named `{name}`"))
             .help(format!("there are `{}`", STRATEGIES.join("`, `"))),
         )
     })
