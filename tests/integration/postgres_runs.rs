@@ -235,3 +235,48 @@ fn an_error_keeps_what_the_server_says_and_the_line_of_the_template() {
         );
     }
 }
+
+#[test]
+fn longer_texts_widen_the_column_of_an_incremental_model_unless_a_view_reads_it() {
+    let model = |length: usize, text: &str| {
+        format!(
+            "-- file: models/i.sql\n{{{{ config(materialized='incremental') }}}}\nselect cast('{text}' as varchar({length})) as a, 1 as b\n"
+        )
+    };
+    let sandbox = project("runs_wide", &model(3, "abc"));
+    sandbox.run(&["run"]).expect(0);
+    let write = |length: usize, text: &str| {
+        let file = model(length, text);
+        sandbox.write("models/i.sql", file.split_once('\n').unwrap().1);
+    };
+    write(10, "abcdef");
+    sandbox.run(&["run"]).expect(0);
+    let kind = "select format_type(atttypid, atttypmod) from pg_attribute where attrelid = 'runs_wide.i'::regclass and attname = 'a'";
+    assert_eq!(rows(kind), "character varying(10)");
+    by_hand("create view runs_wide.v as select a from runs_wide.i");
+    write(20, "short");
+    sandbox.run(&["run"]).expect(0);
+    assert_eq!(
+        rows("select string_agg(a, ' ' order by a) from runs_wide.v"),
+        "abc abcdef short"
+    );
+    write(20, "longer than ten");
+    let told = sandbox.run(&["run"]).expect(1).stdout;
+    assert!(
+        told.contains("value too long for type character varying(10)"),
+        "{told}"
+    );
+}
+
+#[test]
+fn arrays_and_documents_are_text_in_a_template() {
+    let sandbox = project(
+        "runs_array",
+        "-- file: macros/m.sql\n{% macro look() %}{{ log(run_query(\"select array[1, 2] as a, '{\\\"b\\\": [null, 1.5]}'::jsonb as b\").rows[0].values(), info=true) }}{% endmacro %}\n",
+    );
+    let told = sandbox.run(&["run-operation", "look"]).expect(0).stdout;
+    assert!(
+        told.contains(r#"('[1, 2]', '{"b": [null, 1.5]}')"#),
+        "{told}"
+    );
+}

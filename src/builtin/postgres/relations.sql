@@ -82,6 +82,29 @@ where lower(nspname) = lower({{ dbt.text_literal(schema) }})
 {%- endmacro %}
 
 
+{#
+  A column that a view reads cannot be altered; dbt drops the view. Here the column stays then, and the
+  insert tells whether a text is too long for it.
+#}
+{% macro postgres__expand_incremental_columns(temp_relation, existing_relation) -%}
+  {%- set sized = adapter.get_columns_in_relation(temp_relation) | selectattr('char_size') | list -%}
+  {%- if sized -%}
+    {%- set known = {} -%}
+    {%- for column in adapter.get_columns_in_relation(existing_relation) -%}
+      {%- do known.update({column.name | lower: column}) -%}
+    {%- endfor -%}
+    {%- for column in sized if column.name | lower in known -%}
+      {%- set present = known[column.name | lower] -%}
+      {%- if present.can_expand_to(other_column=column) -%}
+        {%- do adapter.attempt(
+          'alter table ' ~ existing_relation ~ ' alter column ' ~ adapter.quote(present.name) ~ ' set data type ' ~ column.data_type
+        ) -%}
+      {%- endif -%}
+    {%- endfor -%}
+  {%- endif -%}
+{%- endmacro %}
+
+
 {% macro postgres__create_table_as(temporary, relation, sql) -%}
 {%- set name = relation.include(database=false, schema=false) if temporary else relation -%}
 {{ sql_header_text() -}}
