@@ -199,6 +199,26 @@ select * from {{ ref('slow') }}
     );
 }
 
+/// A conflict that each attempt meets again is told in the end, once.
+#[test]
+fn a_conflict_that_stays_fails_the_node() {
+    let raise = "do $$ begin raise exception 'no luck' using errcode = '40001', detail = 'as always', hint = 'wait'; end $$";
+    let sandbox = project(
+        "runs_conflict",
+        &format!("-- file: models/a.sql\n{{{{ config(pre_hook=\"{raise}\") }}}}\nselect 1 as a\n"),
+    );
+    let told = sandbox.run(&["run"]).expect(1).stdout;
+    let (_, rest) = told.split_once("in model a (models/a.sql)\n").unwrap();
+    let (_, rest) = rest.split_once("in model a (models/a.sql)\n").unwrap();
+    let lines = rest
+        .lines()
+        .take_while(|line| !line.contains("compiled code") && !line.contains("  Done."));
+    let error: Vec<&str> = lines.filter(|line| line.starts_with(' ')).collect();
+    insta::assert_snapshot!(error.join("\n"));
+    let log = sandbox.read("logs/dbt.log");
+    assert!(log.contains("`a` is done again (4 of 4)"), "{log}");
+}
+
 #[test]
 fn notices_are_logged_in_the_servers_words() {
     let sandbox = project(

@@ -186,6 +186,10 @@ impl Postgres {
                 Err(Refused::Server(error)) => {
                     let mut error = session::failure(&error, "", false);
                     error.kind = AdapterErrorKind::Connection;
+                    if error.message.contains("password missing") {
+                        let hint = "add `password:` to the profile, or set `PGPASSWORD`";
+                        error.hint = Some(hint.to_owned());
+                    }
                     return Err(error);
                 }
                 Err(Refused::Profile(error)) => return Err(error),
