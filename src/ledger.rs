@@ -5,6 +5,7 @@
 //! compaction. The SQL is plain enough for every dialect; who runs it is the executor's matter.
 
 mod history;
+mod leases;
 
 pub use history::{Attempt, History, Record, RecordState, SumTree};
 
@@ -15,7 +16,7 @@ use crate::relation::Relation;
 use crate::table::{Datum, Table};
 
 /// The version of the ledger's own tables.
-pub const LAYOUT: i64 = 2;
+pub const LAYOUT: i64 = 3;
 
 /// How many builds or inputs one statement records at the most.
 pub const MOST_RECORDS: usize = 10_000;
@@ -129,8 +130,10 @@ pub struct Build {
     pub content: i64,
     /// How many rows there are.
     pub rows: i64,
-    /// Why it was refused or failed.
+    /// Why it was built; why it was refused or failed.
     pub reason: Option<String>,
+    /// What the database calls the statement that wrote the rows, where it has such names.
+    pub query_id: Option<String>,
 }
 
 impl Build {
@@ -147,6 +150,7 @@ impl Build {
             content: record.content,
             rows: record.rows,
             reason: Some("changed outside daygrain".to_owned()),
+            query_id: None,
         }
     }
 }
@@ -293,6 +297,10 @@ impl Ledger {
                 "relation bigint not null primary key, fence bigint not null, beat bigint not null, holder varchar, expires timestamp",
             ),
             table(
+                "hooks",
+                "relation bigint not null, first_build bigint not null, last_build bigint not null",
+            ),
+            table(
                 "runs",
                 "run varchar not null primary key, expires timestamp not null",
             ),
@@ -301,7 +309,15 @@ impl Ledger {
                 self.table("layout")
             ),
         ];
-        // Tables that an earlier layout lacks were made above.
+        // Tables that an earlier layout lacks were made above, and columns are added here.
+        statements.push(format!(
+            "alter table {} add column if not exists columns bigint",
+            self.table("relations")
+        ));
+        statements.push(format!(
+            "alter table {} add column if not exists query_id varchar",
+            self.table("builds")
+        ));
         statements.push(format!(
             "update {0} set layout = {LAYOUT} where layout < {LAYOUT}",
             self.table("layout")
@@ -418,6 +434,23 @@ impl Ledger {
         )
     }
 
+    /// The query of what tells the columns of relations from others: relation, columns.
+    pub fn read_columns(&self) -> String {
+        format!(
+            "select relation, columns from {} where columns is not null",
+            self.table("relations")
+        )
+    }
+
+    /// The statement that records what tells the columns of a relation from others.
+    pub fn set_columns(&self, relation: RelationId, columns: i64) -> String {
+        format!(
+            "update {} set columns = {columns} where relation = {}",
+            self.table("relations"),
+            relation.0
+        )
+    }
+
     /// The query of the files of some sources that readers see now; read by [`files`].
     pub fn read_files(&self, relations: &[RelationId]) -> String {
         let files = self.table("files");
@@ -467,6 +500,32 @@ impl Ledger {
         )
     }
 
+    /// The statement that records, in the transaction that publishes builds, that hooks are to follow.
+    pub fn owe_hooks(&self, relation: RelationId, first: i64, last: i64) -> String {
+        format!(
+            "insert into {} (relation, first_build, last_build) values ({}, {first}, {last})",
+            self.table("hooks"),
+            relation.0
+        )
+    }
+
+    /// The statement that takes it back once they have ended well.
+    pub fn hooks_have_run(&self, relation: RelationId, first: i64, last: i64) -> String {
+        format!(
+            "delete from {} where relation = {} and first_build = {first} and last_build = {last}",
+            self.table("hooks"),
+            relation.0
+        )
+    }
+
+    /// The query of the builds whose hooks have not ended well; read by [`owed`].
+    pub fn read_hooks(&self) -> String {
+        format!(
+            "select relation, first_build, last_build from {}",
+            self.table("hooks")
+        )
+    }
+
     /// The statement that records what the catalogue shows of a relation.
     pub fn set_marker(&self, relation: RelationId, marker: &str) -> String {
         format!(
@@ -487,6 +546,7 @@ impl Ledger {
                 && a.outcome == b.outcome
                 && a.code == b.code
                 && a.reason == b.reason
+                && a.query_id == b.query_id
         };
         let selects: Vec<String> = builds
             .chunk_by(alike)
@@ -503,7 +563,7 @@ impl Ledger {
                     ]
                 });
                 Some(format!(
-                    "select n1, {}, n2, {}, {}, n3, n4, n5, n6, {}, cast({} as timestamp), cast({} as timestamp), {}, cast({} as varchar)\nfrom {}",
+                    "select n1, {}, n2, {}, {}, n3, n4, n5, n6, {}, cast({} as timestamp), cast({} as timestamp), {}, cast({} as varchar), cast({} as varchar)\nfrom {}",
                     first.relation.0,
                     self.text(first.outcome.as_str()),
                     first.code,
@@ -512,12 +572,13 @@ impl Ledger {
                     self.text(started),
                     self.dialect.utc_now,
                     self.optional(first.reason.as_deref()),
+                    self.optional(first.query_id.as_deref()),
                     self.packed(rows),
                 ))
             })
             .collect();
         format!(
-            "insert into {} (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason)\n{}",
+            "insert into {} (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason, query_id)\n{}",
             self.table("builds"),
             selects.join("\nunion all\n")
         )
@@ -619,74 +680,6 @@ impl Ledger {
         })
     }
 
-    /// The statement that takes a lease that is free, run out, or the holder's own; it returns the
-    /// fencing number, and no row where somebody else holds it. It has not run out while its holder
-    /// gives signs of life.
-    pub fn take_lease(&self, relation: RelationId, holder: &str, seconds: u32) -> String {
-        let (table, holder, now) = (
-            self.table("leases"),
-            self.text(holder),
-            self.dialect.utc_now,
-        );
-        let until = format!("{now} + interval '{seconds} seconds'");
-        format!(
-            "insert into {table} as held (relation, fence, beat, holder, expires) values ({}, 1, 0, {holder}, {until})\n\
-             on conflict (relation) do update set fence = held.fence + 1, holder = excluded.holder, expires = excluded.expires\n\
-             where held.holder is null or held.holder = excluded.holder\n    or held.expires < {now} and not exists (select 1 from {runs} as alive where alive.run = held.holder and alive.expires >= {now})\n\
-             returning fence",
-            relation.0,
-            runs = self.table("runs")
-        )
-    }
-
-    /// The statement by which a run says that it is alive, for so many seconds.
-    pub fn sign_of_life(&self, run: &str, seconds: u32) -> String {
-        format!(
-            "insert into {} (run, expires) values ({}, {} + interval '{seconds} seconds')\n\
-             on conflict (run) do update set expires = excluded.expires",
-            self.table("runs"),
-            self.text(run),
-            self.dialect.utc_now
-        )
-    }
-
-    /// The statement by which a run says that it has ended; those that died long ago go with it.
-    pub fn end_of_life(&self, run: &str) -> String {
-        format!(
-            "delete from {} where run = {} or expires < {} - interval '1 day'",
-            self.table("runs"),
-            self.text(run),
-            self.dialect.utc_now
-        )
-    }
-
-    /// The query of who holds a lease, and until when.
-    pub fn read_lease(&self, relation: RelationId) -> String {
-        format!(
-            "select holder, expires from {} where relation = {}",
-            self.table("leases"),
-            relation.0
-        )
-    }
-
-    /// The write that fails to find its row once somebody else has taken the lease over.
-    pub fn beat(&self, relation: RelationId, fence: i64) -> String {
-        format!(
-            "update {} set beat = beat + 1 where relation = {} and fence = {fence} returning beat",
-            self.table("leases"),
-            relation.0
-        )
-    }
-
-    /// The statement that gives a lease back.
-    pub fn free_lease(&self, relation: RelationId, fence: i64) -> String {
-        format!(
-            "update {} set holder = null where relation = {} and fence = {fence}",
-            self.table("leases"),
-            relation.0
-        )
-    }
-
     /// The query that counts the builds which were followed by another of their partition.
     pub fn count_superseded(&self) -> String {
         let builds = self.table("builds");
@@ -715,6 +708,10 @@ impl Ledger {
             old,
             orphans("inputs"),
             orphans("files"),
+            format!(
+                "delete from {hooks} where not exists (select 1 from {builds} as kept where kept.relation = {hooks}.relation and kept.build between {hooks}.first_build and {hooks}.last_build)",
+                hooks = self.table("hooks")
+            ),
             format!(
                 "delete from {tests} where finished < (select max(newer.finished) from {tests} as newer where newer.test = {tests}.test)"
             ),
@@ -835,6 +832,13 @@ pub fn file_versions(table: &Table) -> Vec<(i64, FileRow)> {
     seen.zip(files(table)).collect()
 }
 
+/// Reads [`Ledger::read_hooks`].
+pub fn owed(table: &Table) -> Vec<(RelationId, i64, i64)> {
+    let rows = table.rows.iter();
+    rows.map(|row| (RelationId(number(row, 0)), number(row, 1), number(row, 2)))
+        .collect()
+}
+
 /// Reads [`Ledger::read_tests`]; a later row of a test replaces an earlier one.
 pub fn tests(table: &Table) -> Vec<TestRow> {
     let rows = table.rows.iter();
@@ -865,6 +869,7 @@ mod tests {
             content: 3,
             rows: 4,
             reason: Some("it's wrong".to_owned()),
+            query_id: None,
         }
     }
 
@@ -907,6 +912,11 @@ mod tests {
             ledger.read_relations(),
             ledger.read_files(&relations),
             ledger.read_tests(),
+            ledger.read_hooks(),
+            ledger.read_columns(),
+            ledger.set_columns(RelationId(1), 8),
+            ledger.owe_hooks(RelationId(1), 3, 4),
+            ledger.hooks_have_run(RelationId(1), 3, 4),
             ledger.take_numbers(3),
             ledger.published_since(&[], 6, "run-1"),
             ledger.count_superseded(),
@@ -949,8 +959,8 @@ mod tests {
             as_of: "2026-11-15 00:00:00".to_owned(),
         };
         insta::assert_snapshot!(ledger.add_builds(&[build(1)], &facts, &facts.as_of), @r#"
-        insert into "db"."daygrain"."builds" (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason)
-        select n1, 1, n2, 'refused', -1, n3, n4, n5, n6, 'run-1', cast('2026-11-15 00:00:00' as timestamp), cast('2026-11-15 00:00:00' as timestamp), cast(clock_timestamp() at time zone 'UTC' as timestamp), cast('it''s wrong' as varchar)
+        insert into "db"."daygrain"."builds" (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason, query_id)
+        select n1, 1, n2, 'refused', -1, n3, n4, n5, n6, 'run-1', cast('2026-11-15 00:00:00' as timestamp), cast('2026-11-15 00:00:00' as timestamp), cast(clock_timestamp() at time zone 'UTC' as timestamp), cast('it''s wrong' as varchar), cast(null as varchar)
         from (values (7, 1, 2, 7, 3, 4)) as packed (n1, n2, n3, n4, n5, n6)
         "#);
     }

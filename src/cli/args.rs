@@ -3,6 +3,7 @@
 //! Values only; [`super::settings`] lays them over the environment and the project's `flags`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -261,9 +262,36 @@ pub struct PartitionArgs {
     /// Exit with 0 also where due partitions must wait
     #[arg(long)]
     pub allow_waiting: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub lock: LockArgs,
+}
+
+/// `--lock-timeout`.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Partitions")]
+pub struct LockArgs {
     /// How many seconds to wait for what another run is building
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE)]
     pub lock_timeout: u64,
+}
+
+/// So many seconds another run is waited for.
+const PATIENCE: u64 = 60;
+
+impl Default for LockArgs {
+    fn default() -> LockArgs {
+        LockArgs {
+            lock_timeout: PATIENCE,
+        }
+    }
+}
+
+impl LockArgs {
+    /// As a length of time.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.lock_timeout)
+    }
 }
 
 /// `--dry-run`.
@@ -350,6 +378,12 @@ pub struct TestArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub store: StoreArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub clock: ClockArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub lock: LockArgs,
 }
 
 /// `seed`.
@@ -528,6 +562,9 @@ pub struct PartitionsArgs {
     /// Hash the table's rows again; what is not what daygrain published will be built anew by the next run
     #[arg(long)]
     pub verify: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub lock: LockArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -574,6 +611,9 @@ pub struct AdoptArgs {
     /// The model's name before it was renamed (or its table's, or schema.table): its history is taken along
     #[arg(long, value_name = "OLD")]
     pub from: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub lock: LockArgs,
 }
 
 /// A form of what is logged.

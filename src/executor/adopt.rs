@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::engine::{existing, inputs};
+use super::lease::{self, Wanted};
 use super::look::{Sight, civil_text};
 use super::preview::Preview;
 use super::publish::{Content, Stored, nothing_stored, stored_partitions, stored_whole};
-use super::session::Session;
+use super::session::{Session, SessionShared};
 use super::stage::{self, StagedFor};
-use super::{Project, recall, schemas};
+use super::{Project, heartbeat, recall, schemas};
 use crate::calendar::PartitionRange;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::jinja::port::{Fetch, Transaction};
@@ -22,9 +24,6 @@ use crate::manifest::Node;
 use crate::planner::board::{ALL, ItemKind};
 use crate::planner::items::is_passed_through;
 use crate::table::{Datum, Table};
-
-/// How long a lease is asked for.
-const LEASE_SECONDS: u32 = 120;
 
 /// So many builds are named in one query.
 const CHUNK: usize = 500;
@@ -49,6 +48,10 @@ pub struct Place<'a> {
     pub project: &'a Arc<Project>,
     /// The session.
     pub session: &'a Arc<Session>,
+    /// What the session shares with the one that gives signs of life.
+    pub shared: &'a Arc<SessionShared>,
+    /// How long a lease of somebody else is waited for.
+    pub lock_timeout: Duration,
 }
 
 impl Place<'_> {
@@ -164,38 +167,67 @@ impl Place<'_> {
         Ok(())
     }
 
-    /// Does something while no other run publishes the relation.
+    /// Does something while no other run publishes the relation, by what the ledger says of it then;
+    /// gives it the fencing number, where there are leases.
     fn leased<T>(
         &self,
-        sight: &Sight,
+        sight: &mut Sight,
         at: usize,
+        work: impl FnOnce(&mut Sight, Option<i64>) -> Result<T, Box<Diagnostic>>,
+    ) -> Result<T, Box<Diagnostic>> {
+        if self.project.facts.dialect.profile.embedded {
+            return work(sight, None);
+        }
+        let seconds = heartbeat::lease_seconds(self.project);
+        let (ledger, facts) = (sight.ledger.clone(), sight.facts.clone());
+        lease::alive(self.shared, (&ledger, &facts, seconds), || {
+            let name = sight.board.items[at].name.clone();
+            let relation = sight.board.items[at].relation;
+            let wanted = Wanted {
+                ledger: &ledger,
+                facts: &facts,
+                relation,
+                name: &name,
+                seconds,
+                patience: self.lock_timeout,
+            };
+            let fence = lease::take(self.session, wanted)?;
+            // It may have been built while this waited.
+            let done = self
+                .fetch(&ledger.read_records(&[relation]))
+                .and_then(|known| {
+                    let known = ledger::records(&known).remove(&relation);
+                    sight.board.histories[at] = History::new(&known.unwrap_or_default());
+                    heartbeat::pause(self.project, "leased");
+                    work(sight, Some(fence))
+                });
+            lease::give_back(self.session, &ledger, relation, fence);
+            done
+        })
+    }
+
+    /// Does something in a transaction that is committed only while the lease is held.
+    fn recorded<T>(
+        &self,
+        sight: &Sight,
+        (at, fence): (usize, Option<i64>),
         work: impl FnOnce() -> Result<T, Box<Diagnostic>>,
     ) -> Result<T, Box<Diagnostic>> {
-        let item = &sight.board.items[at];
-        if self.project.facts.dialect.profile.embedded {
-            return self.within(work);
-        }
-        let take = sight
-            .ledger
-            .take_lease(item.relation, &sight.facts.run, LEASE_SECONDS);
-        let taken = self.fetch(&take)?;
-        let Some(fence) = taken.rows.first().map(|row| ledger::number(row, 0)) else {
-            let message = format!("`{}` is being built by another run", item.name);
-            let error = Diagnostic::error(Code::DatabaseLocked, message);
-            return Err(Box::new(error.help("wait for it, and try again")));
-        };
-        let done = self.within(|| {
+        self.within(|| {
             let done = work()?;
-            let beat = self.fetch(&sight.ledger.beat(item.relation, fence))?;
-            if beat.rows.is_empty() {
+            let item = &sight.board.items[at];
+            if let Some(fence) = fence
+                && self
+                    .fetch(&sight.ledger.beat(item.relation, fence))?
+                    .rows
+                    .is_empty()
+            {
                 let message = format!("another run has taken the lease of `{}` over", item.name);
-                return Err(Box::new(Diagnostic::error(Code::DatabaseLocked, message)));
+                let error = Diagnostic::error(Code::DatabaseLocked, message);
+                return Err(Box::new(error.help("nothing was recorded; try again")));
             }
             Ok(done)
-        });
-        // What is not given back runs out.
-        let _ = self.run(&sight.ledger.free_lease(item.relation, fence));
-        done
+        })
     }
 
     fn numbers(&self, sight: &Sight, count: usize) -> Result<Vec<i64>, Box<Diagnostic>> {
@@ -227,60 +259,63 @@ pub fn adopt(
         Some(_) => sight.board.due(at).intersect(bounds),
         None => PartitionRange::one(ALL),
     };
-    let history = &sight.board.histories[at];
-    let wanted: Vec<i32> = range
-        .iter()
-        .filter(|part| history.record(*part).is_none_or(Record::is_lost))
-        .collect();
+    let (records, wanted) = place.leased(sight, at, |sight, fence| {
+        let history = &sight.board.histories[at];
+        let unknown = |part: &i32| history.record(*part).is_none_or(Record::is_lost);
+        let wanted: Vec<i32> = range.iter().filter(unknown).collect();
+        if wanted.is_empty() {
+            return Ok((Vec::new(), wanted));
+        }
+        let sight: &Sight = sight;
+        let builds = place.recorded(sight, (at, fence), || {
+            let contents = place.contents(sight, at, range, None)?;
+            let there: Vec<i32> = wanted
+                .iter()
+                .copied()
+                .filter(|part| contents.contains_key(part))
+                .collect();
+            let numbers = place.numbers(sight, there.len())?;
+            let (mut builds, mut read) = (Vec::new(), Vec::new());
+            // A model may read its own partitions before, which are adopted just now.
+            let mut board = sight.board.clone();
+            for (part, number) in there.iter().zip(numbers) {
+                let (rows, text) = &contents[part];
+                let hashed = sight.board.items[at].hashed && !text.is_empty();
+                let content = match hashed {
+                    true => ledger::hash64(&[text]),
+                    false => number,
+                };
+                let build = Build {
+                    number,
+                    relation: board.items[at].relation,
+                    partition: *part,
+                    outcome: Outcome::Adopted,
+                    code: 0,
+                    inputs: board.digest(at, *part),
+                    version: number,
+                    content,
+                    rows: *rows,
+                    reason: None,
+                    query_id: None,
+                };
+                let inputs = inputs(&board, at, *part).into_iter();
+                board.histories[at].set(*part, record_of(&build, RecordState::Adopted));
+                builds.push(build);
+                read.extend(inputs.map(|input| Input {
+                    build: number,
+                    ..input
+                }));
+            }
+            place.write(sight, at, &builds, &read)?;
+            Ok(builds)
+        })?;
+        Ok((builds, wanted))
+    })?;
     let mut adopted = Adopted {
         known: range.len() - wanted.len(),
+        empty: wanted.len() - records.len(),
         ..Adopted::default()
     };
-    if wanted.is_empty() {
-        return Ok(adopted);
-    }
-    let records = place.leased(sight, at, || {
-        let contents = place.contents(sight, at, range, None)?;
-        let there: Vec<i32> = wanted
-            .iter()
-            .copied()
-            .filter(|part| contents.contains_key(part))
-            .collect();
-        let numbers = place.numbers(sight, there.len())?;
-        let (mut builds, mut read) = (Vec::new(), Vec::new());
-        // A model may read its own partitions before, which are adopted just now.
-        let mut board = sight.board.clone();
-        for (part, number) in there.iter().zip(numbers) {
-            let (rows, text) = &contents[part];
-            let hashed = sight.board.items[at].hashed && !text.is_empty();
-            let content = match hashed {
-                true => ledger::hash64(&[text]),
-                false => number,
-            };
-            let build = Build {
-                number,
-                relation: board.items[at].relation,
-                partition: *part,
-                outcome: Outcome::Adopted,
-                code: 0,
-                inputs: board.digest(at, *part),
-                version: number,
-                content,
-                rows: *rows,
-                reason: None,
-            };
-            let inputs = inputs(&board, at, *part).into_iter();
-            board.histories[at].set(*part, record_of(&build, RecordState::Adopted));
-            builds.push(build);
-            read.extend(inputs.map(|input| Input {
-                build: number,
-                ..input
-            }));
-        }
-        place.write(sight, at, &builds, &read)?;
-        Ok(builds)
-    })?;
-    adopted.empty = wanted.len() - records.len();
     for build in records {
         adopted.parts.push(build.partition);
         adopted.rows += build.rows;
@@ -345,60 +380,64 @@ pub fn inherit(
         .collect();
     visible.sort_by_key(|(part, _)| *part);
     let old_history = History::new(&records);
-    let builds = place.leased(sight, at, || {
-        let contents = place.contents(sight, at, old_history.extent(), None)?;
-        agree(sight, at, &from, &visible, &contents)?;
-        let numbers = place.numbers(sight, visible.len())?;
-        // What was fresh under the old name is fresh under the new one, also where the model reads
-        // itself: its inputs are then those that it would read by the new name.
-        let mut then = sight.board.clone();
-        then.items[at].relation = relation;
-        then.histories[at] = old_history.clone();
-        let mut now = sight.board.clone();
-        now.histories[at] = old_history.clone();
-        let mut read: BTreeMap<i64, Vec<Input>> = BTreeMap::new();
-        let old_builds: Vec<i64> = visible.iter().map(|(_, record)| record.build).collect();
-        for chunk in old_builds.chunks(CHUNK) {
-            let table = place.fetch(&sight.ledger.read_inputs(chunk))?;
-            for input in ledger::inputs(&table) {
-                read.entry(input.build).or_default().push(input);
+    let builds = place.leased(sight, at, |sight, fence| {
+        let sight: &Sight = sight;
+        place.recorded(sight, (at, fence), || {
+            let contents = place.contents(sight, at, old_history.extent(), None)?;
+            agree(sight, at, &from, &visible, &contents)?;
+            let numbers = place.numbers(sight, visible.len())?;
+            // What was fresh under the old name is fresh under the new one, also where the model reads
+            // itself: its inputs are then those that it would read by the new name.
+            let mut then = sight.board.clone();
+            then.items[at].relation = relation;
+            then.histories[at] = old_history.clone();
+            let mut now = sight.board.clone();
+            now.histories[at] = old_history.clone();
+            let mut read: BTreeMap<i64, Vec<Input>> = BTreeMap::new();
+            let old_builds: Vec<i64> = visible.iter().map(|(_, record)| record.build).collect();
+            for chunk in old_builds.chunks(CHUNK) {
+                let table = place.fetch(&sight.ledger.read_inputs(chunk))?;
+                for input in ledger::inputs(&table) {
+                    read.entry(input.build).or_default().push(input);
+                }
             }
-        }
-        let (mut builds, mut inputs) = (Vec::new(), Vec::new());
-        for ((part, record), number) in visible.iter().zip(numbers) {
-            let same = then.digest(at, *part) == record.inputs;
-            builds.push(Build {
-                number,
-                relation: sight.board.items[at].relation,
-                partition: *part,
-                outcome: match record.state {
-                    RecordState::Provisional => Outcome::Provisional,
-                    RecordState::Adopted => Outcome::Adopted,
-                    _ => Outcome::Published,
-                },
-                code: record.code,
-                inputs: match same {
-                    true => now.digest(at, *part),
-                    false => record.inputs,
-                },
-                version: record.version,
-                content: record.content,
-                rows: record.rows,
-                reason: Some(format!("taken over from {from}")),
-            });
-            for input in read.remove(&record.build).unwrap_or_default() {
-                inputs.push(Input {
-                    build: number,
-                    upstream: match input.upstream == relation {
-                        true => sight.board.items[at].relation,
-                        false => input.upstream,
+            let (mut builds, mut inputs) = (Vec::new(), Vec::new());
+            for ((part, record), number) in visible.iter().zip(numbers) {
+                let same = then.digest(at, *part) == record.inputs;
+                builds.push(Build {
+                    number,
+                    relation: sight.board.items[at].relation,
+                    partition: *part,
+                    outcome: match record.state {
+                        RecordState::Provisional => Outcome::Provisional,
+                        RecordState::Adopted => Outcome::Adopted,
+                        _ => Outcome::Published,
                     },
-                    ..input
+                    code: record.code,
+                    inputs: match same {
+                        true => now.digest(at, *part),
+                        false => record.inputs,
+                    },
+                    version: record.version,
+                    content: record.content,
+                    rows: record.rows,
+                    reason: Some(format!("taken over from {from}")),
+                    query_id: None,
                 });
+                for input in read.remove(&record.build).unwrap_or_default() {
+                    inputs.push(Input {
+                        build: number,
+                        upstream: match input.upstream == relation {
+                            true => sight.board.items[at].relation,
+                            false => input.upstream,
+                        },
+                        ..input
+                    });
+                }
             }
-        }
-        place.write(sight, at, &builds, &inputs)?;
-        Ok(builds)
+            place.write(sight, at, &builds, &inputs)?;
+            Ok(builds)
+        })
     })?;
     Ok(Inherited {
         from,
@@ -530,21 +569,41 @@ pub fn verify(
     bounds: PartitionRange,
 ) -> Result<Verified, Box<Diagnostic>> {
     let node = place.node(sight, at)?;
-    let mut verified = Verified::default();
     if is_passed_through(&node) {
-        return Ok(verified);
+        return Ok(Verified::default());
     }
     let bounds = match sight.board.items[at].cut {
         Some(_) => bounds,
         None => PartitionRange::one(ALL),
     };
+    let node = Arc::clone(&node);
+    place.leased(sight, at, |sight, fence| {
+        let (verified, lost) = compare(place, sight, (at, &node), bounds)?;
+        if !lost.is_empty() {
+            record_lost(place, sight, (at, fence), &lost)?;
+        }
+        Ok(verified)
+    })
+}
+
+/// What a check found, and the partitions that are not what was published.
+type Compared = (Verified, Vec<(i32, Record)>);
+
+/// What a table holds against what was published, and which partitions have to be recorded as lost.
+fn compare(
+    place: Place<'_>,
+    sight: &Sight,
+    (at, node): (usize, &Arc<Node>),
+    bounds: PartitionRange,
+) -> Result<Compared, Box<Diagnostic>> {
+    let mut verified = Verified::default();
     let records: Vec<(i32, Record)> = sight.board.histories[at]
         .records()
         .filter(|(part, record)| bounds.contains(*part) && record.state != RecordState::Expired)
         .collect();
     let extent = match (records.first(), records.last()) {
         (Some((first, _)), Some((last, _))) => PartitionRange::new(*first, *last),
-        _ => return Ok(verified),
+        _ => return Ok((verified, Vec::new())),
     };
     if existing(place.session, &node.relation).is_none() {
         let gone = records.iter();
@@ -552,25 +611,24 @@ pub fn verify(
             .map(|(part, _)| (*part, "its table is gone".to_owned()))
             .collect();
         verified.checked = records.len();
-        return Ok(verified);
+        return Ok((verified, Vec::new()));
     }
-    let (contents, reordered) = place.within(|| {
-        let contents = place.contents(sight, at, extent, None)?;
-        let differ = records.iter().any(|(part, record)| {
-            let now = content_of(&contents, *part, &sight.hash);
-            is_hashed(record) && now.1 != Some(record.content)
-        });
-        // The query may give the columns in another order than the table has them.
-        let described = match differ {
-            true => describe(place, sight, &node).ok().flatten(),
-            false => None,
-        };
-        let reordered = match described {
-            Some(described) => Some(place.contents(sight, at, extent, Some(&described))?),
-            None => None,
-        };
-        Ok((contents, reordered))
-    })?;
+    let contents = place.within(|| place.contents(sight, at, extent, None))?;
+    let differ = records.iter().any(|(part, record)| {
+        let now = content_of(&contents, *part, &sight.hash);
+        is_hashed(record) && now.1 != Some(record.content)
+    });
+    // The query may give the columns in another order than the table has them.
+    let described = match differ {
+        true => describe(place, sight, node).ok().flatten(),
+        false => None,
+    };
+    let reordered = match described {
+        Some(described) => {
+            Some(place.within(|| place.contents(sight, at, extent, Some(&described)))?)
+        }
+        None => None,
+    };
     let mut lost = Vec::new();
     for (part, record) in &records {
         verified.checked += 1;
@@ -604,10 +662,7 @@ pub fn verify(
             lost.push((*part, *record));
         }
     }
-    if !lost.is_empty() {
-        record_lost(place, sight, at, &lost)?;
-    }
-    Ok(verified)
+    Ok((verified, lost))
 }
 
 /// Tells whether a record's content is a hash, and not just the number of its build.
@@ -634,13 +689,21 @@ fn describe(
     sight: &Sight,
     node: &Arc<Node>,
 ) -> Result<Option<Table>, Box<Diagnostic>> {
-    let Place { project, session } = place;
+    let Place {
+        project, session, ..
+    } = place;
     // The files need not be read to know their columns.
     for read in &node.upkeep.reads {
         let files = sight.board.find(&read.upstream);
         if let Some(files) = files.and_then(|at| sight.files.get(&at)) {
             let nothing = PartitionRange::new(0, -1);
-            stage::load(project, session, files, nothing, StagedFor::Model)?;
+            stage::load(
+                project,
+                session,
+                files,
+                nothing,
+                StagedFor::Model(read.mapping),
+            )?;
         }
     }
     let preview = Preview::of(sight.followed.clone(), sight.board.as_of);
@@ -658,26 +721,21 @@ fn describe(
     place.fetch(sql).map(Some)
 }
 
-/// Records partitions as changed outside daygrain, so that the next run builds them.
+/// Records partitions as changed outside daygrain, so that the next run builds
+/// them.
 fn record_lost(
     place: Place<'_>,
     sight: &mut Sight,
-    at: usize,
+    (at, fence): (usize, Option<i64>),
     lost: &[(i32, Record)],
 ) -> Result<(), Box<Diagnostic>> {
-    let builds = place.leased(sight, at, || {
-        let numbers = place.numbers(sight, lost.len())?;
-        let builds: Vec<Build> = lost
-            .iter()
-            .zip(numbers)
-            .map(|((part, record), number)| {
-                let relation = sight.board.items[at].relation;
-                Build::lost(number, relation, *part, record)
-            })
-            .collect();
-        place.write(sight, at, &builds, &[])?;
-        Ok(builds)
-    })?;
+    let numbers = place.numbers(sight, lost.len())?;
+    let relation = sight.board.items[at].relation;
+    let numbered = lost.iter().zip(numbers);
+    let builds: Vec<Build> = numbered
+        .map(|((part, record), number)| Build::lost(number, relation, *part, record))
+        .collect();
+    place.recorded(sight, (at, fence), || place.write(sight, at, &builds, &[]))?;
     for build in builds {
         let record = record_of(&build, RecordState::Lost);
         sight.board.histories[at].set(build.partition, record);

@@ -1,5 +1,6 @@
 //! A node's template to SQL: rendered with `execute` true, ephemeral models written in front.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -7,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::Project;
 use super::microbatch::Turn;
-use super::reads::BatchView;
+use super::reads::{BatchView, Narrowed, Narrowing};
 use super::resolver::NodeResolver;
 use super::session::Session;
 use crate::diagnostic::Diagnostic;
@@ -162,7 +163,14 @@ pub fn compile(
     shown: &Shown,
 ) -> Result<Compiled, Box<Diagnostic>> {
     let mut inlined = Vec::new();
-    gather(project, session, node, &mut inlined, &mut Vec::new())?;
+    let batch = shown.partitions.as_ref();
+    gather(
+        project,
+        session,
+        (node, batch),
+        &mut inlined,
+        &mut Vec::new(),
+    )?;
     if let Some(batch) = &shown.partitions {
         batch.narrowing.reset();
     }
@@ -183,7 +191,7 @@ pub fn compile(
 fn gather(
     project: &Arc<Project>,
     session: &Arc<Session>,
-    node: &Node,
+    (node, batch): (&Node, Option<&BatchView>),
     found: &mut Vec<Inlined>,
     path: &mut Vec<UniqueId>,
 ) -> Result<(), Box<Diagnostic>> {
@@ -200,15 +208,35 @@ fn gather(
             continue;
         }
         path.push(id.clone());
-        gather(project, session, parent, found, path)?;
+        gather(project, session, (parent, batch), found, path)?;
         path.pop();
         found.push(Inlined {
             node: id.clone(),
             name: format!("__dbt__cte__{}", parent.name),
-            sql: ephemeral(project, session, parent)?,
+            sql: match batch.and_then(|batch| of_files(parent, batch)) {
+                Some(view) => {
+                    let shown = Shown::of_partitions(project, parent, view);
+                    render(project, session, parent, &shown)?.into()
+                }
+                None => ephemeral(project, session, parent)?,
+            },
         });
     }
     Ok(())
+}
+
+/// What an ephemeral model sees that reads files, which are loaded for the model around it.
+fn of_files(node: &Node, batch: &BatchView) -> Option<BatchView> {
+    let staged = node.upkeep.reads.iter().filter_map(|read| {
+        let table = batch.narrowing.inlined.get(&read.upstream)?;
+        let key = (read.upstream.clone(), read.mapping);
+        Some((key, Narrowed::Staged(table.clone())))
+    });
+    let reads: BTreeMap<_, _> = staged.collect();
+    (!reads.is_empty()).then(|| BatchView {
+        narrowing: Arc::new(Narrowing::new(reads)),
+        built: Arc::clone(&batch.built),
+    })
 }
 
 /// An ephemeral model's own SQL, rendered once a run.

@@ -10,22 +10,26 @@ use std::time::Duration;
 use super::Project;
 use super::event::{NodeFacts, NodeResult, NodeStatus};
 use super::look::Sight;
-use super::publish::{Desk, DueFiles, Ended, Job, JobRead, Part};
+use super::publish::{Audit, Desk, DueFiles, Ended, Job, JobRead, KnownColumns, Part};
+use super::reads::inlined_sources;
 use super::run::empty_result;
 use super::session::Session;
-use super::{expire, fingerprint, heartbeat};
-use crate::calendar::PartitionRange;
-use crate::graph::{Graph, Walk};
+use super::{expire, heartbeat};
+use crate::graph::Graph;
 use crate::jinja::Warehouse;
 use crate::jinja::port::{CacheChange, Fetch, Transaction};
 use crate::ledger::{self, Input, Outcome, RecordState, TestRow};
-use crate::manifest::{Node, ResourceType, UniqueId};
+use crate::manifest::UniqueId;
 use crate::microbatch::{Batch as Bounds, BatchResults};
 use crate::planner::board::{Batch, ItemKind, Status, Wait};
-use crate::planner::causes::wait_phrase;
+use crate::planner::causes::{UnknownTable, recorded, wait_phrase};
 use crate::planner::items::is_passed_through;
 use crate::planner::{Plan, Work};
 use crate::relation::{Relation, RelationKind};
+
+mod audits;
+
+use audits::{JobEnd, Judging};
 
 /// The engine's state in a run.
 pub struct Engine {
@@ -48,6 +52,7 @@ pub struct Engine {
     progress: HashMap<usize, Progress>,
     judged: HashMap<UniqueId, NodeResult>,
     ended_tests: Vec<TestRow>,
+    judging: Judging,
     newest_build: i64,
     steps: Vec<UniqueId>,
     work: Work,
@@ -84,6 +89,7 @@ impl Engine {
             lock_timeout,
             lease_seconds: heartbeat::lease_seconds(project),
             files: due_files(&sight),
+            columns: KnownColumns::default(),
         });
         let board = &sight.board;
         let (mut step_of, mut item_of) = (HashMap::new(), HashMap::new());
@@ -122,6 +128,7 @@ impl Engine {
             progress: HashMap::new(),
             judged: HashMap::new(),
             ended_tests: Vec::new(),
+            judging: Judging::default(),
             steps: plan.steps.iter().map(|step| step.node.clone()).collect(),
             work,
             published_anything: false,
@@ -130,39 +137,6 @@ impl Engine {
             engine.find_audits(project, graph, plan);
         }
         engine
-    }
-
-    /// A test that reads a model and its ancestors alone judges the model before it is published.
-    fn find_audits(&mut self, project: &Project, graph: &Graph, plan: &Plan) {
-        for (at, step) in plan.steps.iter().enumerate() {
-            let node = &project.manifest.nodes[&step.node];
-            if node.resource_type != ResourceType::Test {
-                continue;
-            }
-            let judged = node.depends_on.iter().find(|id| {
-                let Some(index) = graph.index(id) else {
-                    return false;
-                };
-                let above = graph.reach([index], Walk::Ancestors, None);
-                let mut others = node.depends_on.iter().filter(|other| other != id);
-                others.all(|other| {
-                    graph
-                        .index(other)
-                        .is_some_and(|other| above.contains(&other))
-                })
-            });
-            let item = judged
-                .filter(|id| {
-                    let judged = project.manifest.nodes.get(*id);
-                    judged.is_some_and(|judged| !is_passed_through(judged))
-                })
-                .and_then(|id| self.sight.board.find(id))
-                .filter(|item| self.step_of.contains_key(item));
-            if let Some(item) = item {
-                self.audits.entry(item).or_default().push(at);
-                self.audit_of.insert(at, item);
-            }
-        }
     }
 
     /// Tells whether something is to be built that others might build at the same time.
@@ -233,7 +207,7 @@ impl Engine {
     }
 
     /// The next job, with its step, if there is one that can be built now.
-    pub fn next(&mut self, project: &Arc<Project>, session: &Session) -> Option<(usize, Job)> {
+    pub fn next(&mut self, project: &Arc<Project>, session: &Arc<Session>) -> Option<(usize, Job)> {
         while let Some(&item) = self.dirty.iter().find(|item| !self.running.contains(item)) {
             self.notice_foreign(project, session, item);
             let (batch, settled) = self.next_batch(item);
@@ -246,7 +220,8 @@ impl Engine {
             };
             self.running.insert(item);
             let step = self.step_of[&item];
-            let job = self.job(project, session, &batch);
+            let audits = self.audits_of(project, session, &batch);
+            let job = self.job(project, session, &batch, audits);
             self.progress.entry(item).or_default().started = true;
             return Some((step, job));
         }
@@ -306,7 +281,7 @@ impl Engine {
     }
 
     /// Takes what came of a job.
-    pub fn ended(&mut self, step: usize, ended: Ended) {
+    pub fn ended(&mut self, project: &Project, step: usize, ended: Ended) {
         let Some(&item) = self.item_of.get(&step) else {
             return;
         };
@@ -336,9 +311,19 @@ impl Engine {
                 self.judged.insert(id, result);
             }
         }
+        if let Some(columns) = ended.columns {
+            self.sight.board.histories[item].columns = columns;
+        }
         for (partition, record) in &ended.published {
             self.sight.board.published(item, *partition, *record);
         }
+        let all = !ended.published.is_empty() && ended.failed.is_empty();
+        let end = if all {
+            JobEnd::Published
+        } else {
+            JobEnd::Otherwise
+        };
+        self.audited(project, item, end);
         for (partition, _, _) in &ended.failed {
             self.sight.board.failed(item, *partition);
         }
@@ -493,7 +478,13 @@ impl Engine {
     }
 
     /// Puts together all that a worker needs.
-    fn job(&self, project: &Arc<Project>, session: &Session, batch: &Batch) -> Job {
+    fn job(
+        &self,
+        project: &Arc<Project>,
+        session: &Session,
+        batch: &Batch,
+        audits: Vec<Audit>,
+    ) -> Job {
         let board = &self.sight.board;
         let item = &board.items[batch.item];
         let node = &project.manifest.nodes[&item.id];
@@ -505,6 +496,7 @@ impl Engine {
                 part: part.clone(),
                 before: history.record(part.partition).copied(),
                 inputs: inputs(board, batch.item, part.partition),
+                because: recorded(board, batch.item, &part.why),
             })
             .collect();
         let reads = node
@@ -524,15 +516,16 @@ impl Engine {
                 })
             })
             .collect();
-        let outdated = history
-            .records()
-            .map(|(part, _)| part)
-            .filter(|part| {
-                let status = board.status(batch.item, *part);
-                matches!(status, Status::Stale { .. } | Status::Waiting { .. })
+        let through = inlined_sources(&project.manifest, node);
+        let inlined = item.reads.iter().filter_map(|read| {
+            let upstream = &board.items[read.item];
+            Some(JobRead {
+                upstream: through.get(&upstream.id)?.clone(),
+                mapping: read.mapping,
+                cut: Arc::clone(upstream.cut.as_ref()?),
+                files: Some(Arc::clone(self.sight.files.get(&read.item)?)),
             })
-            .collect();
-        let audits = self.audits.get(&batch.item).into_iter().flatten();
+        });
         let existing = existing(session, &node.relation);
         let reshape = self.reshape.contains(&batch.item);
         let wanted: BTreeSet<i32> = batch.parts.iter().map(|part| part.partition).collect();
@@ -557,8 +550,9 @@ impl Engine {
             code: item.code,
             cut: item.cut.clone(),
             parts,
-            outdated,
+            outdated: self.outdated(batch.item),
             reads,
+            inlined: inlined.collect(),
             parents: item
                 .reads
                 .iter()
@@ -569,11 +563,20 @@ impl Engine {
                 .cut
                 .as_ref()
                 .map_or(0, |cut| cut.calendar.newest_closed(board.as_of)),
-            audits: audits.map(|step| self.test_node(project, *step)).collect(),
+            audits,
             hashed: item.hashed,
+            columns: board.is_shown(batch.item).then_some(history.columns),
+            is_alike: node.microbatch.is_none()
+                && self
+                    .sight
+                    .symbolic
+                    .get(&item.id)
+                    .is_some_and(|known| known.is_alike),
             exists: existing.is_some(),
             compared: self.compared.contains(&batch.item),
             reshape,
+            recut: !board.scopes[batch.item].forced
+                && self.sight.unknown.get(&batch.item) == Some(&UnknownTable::CutOtherwise),
             left_over,
             existing: existing.clone(),
             most: item.together.most(),
@@ -590,87 +593,15 @@ impl Engine {
         }
     }
 
-    fn test_node(&self, project: &Project, step: usize) -> Arc<Node> {
-        Arc::clone(&project.manifest.nodes[&self.steps[step]])
-    }
-
-    /// A test's result where it needs not run: it judged what was published, or it passed before on
-    /// what is there now.
-    pub fn settled_test(&mut self, project: &Project, step: usize) -> Option<NodeResult> {
-        if let Some(result) = self.judgement(step) {
-            return Some(result);
-        }
-        let id = self.steps.get(step)?;
-        if self.work != Work::Build {
-            return None;
-        }
-        let node = &project.manifest.nodes[id];
-        let (code, inputs) = self.test_state(project, node)?;
-        let known = self.sight.tests.get(id.as_str())?;
-        if !known.passed || known.code != code || known.inputs != inputs {
-            return None;
-        }
-        let facts = Arc::new(NodeFacts::new(node, project.facts.dialect));
-        Some(NodeResult {
-            status: NodeStatus::NoOp,
-            message: Some("passed before on the same rows".to_owned()),
-            ..empty_result(&facts, "MainThread")
-        })
-    }
-
-    /// What a test found when it judged partitions before they were published.
-    pub fn judgement(&mut self, step: usize) -> Option<NodeResult> {
-        self.judged.remove(self.steps.get(step)?)
-    }
-
-    /// Remembers how a test ended.
-    pub fn note_test(&mut self, project: &Project, id: UniqueId, result: &NodeResult) {
-        let node = &project.manifest.nodes[&id];
-        if node.resource_type != ResourceType::Test {
-            return;
-        }
-        if let Some((code, inputs)) = self.test_state(project, node) {
-            self.ended_tests.push(TestRow {
-                test: id.to_string(),
-                code,
-                inputs,
-                passed: matches!(result.status, NodeStatus::Pass | NodeStatus::Warn),
-            });
-        }
-    }
-
-    /// The fingerprint of a test and the digest of what it reads; `None` where something that it reads
-    /// has no versions.
-    fn test_state(&self, project: &Project, test: &Node) -> Option<(i64, i64)> {
+    /// The partitions that are visible and stale, ascending.
+    fn outdated(&self, item: usize) -> Vec<i32> {
         let board = &self.sight.board;
-        let mut texts = Vec::new();
-        let mut stored: BTreeSet<usize> = BTreeSet::new();
-        let mut queue: Vec<&UniqueId> = test.depends_on.iter().collect();
-        while let Some(id) = queue.pop() {
-            let node = project.manifest.nodes.get(id);
-            match (node, board.find(id)) {
-                (Some(node), at) if is_passed_through(node) => {
-                    let code = at.map(|at| board.items[at].code);
-                    let code = code.or(self.sight.symbolic.get(id).map(|known| known.code))?;
-                    texts.push(code.to_string());
-                    queue.extend(&node.depends_on);
-                }
-                (_, Some(at))
-                    if matches!(board.items[at].kind, ItemKind::Managed | ItemKind::Seen) =>
-                {
-                    stored.insert(at);
-                }
-                _ => return None,
-            }
-        }
-        for at in stored {
-            let everything = PartitionRange::new(i32::MIN, i32::MAX);
-            let (sum, count) = board.histories[at].digest(everything);
-            texts.push(format!("{} {sum} {count}", board.items[at].relation.0));
-        }
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let code = fingerprint::of_test(project, test);
-        Some((code, ledger::hash64(&texts)))
+        let visible = board.histories[item].records().map(|(part, _)| part);
+        let stale = |part: &i32| {
+            let status = board.status(item, *part);
+            matches!(status, Status::Stale { .. } | Status::Waiting { .. })
+        };
+        visible.filter(stale).collect()
     }
 
     /// After the last step: writes down how tests ended, and removes what is too old.

@@ -2,16 +2,19 @@
 //! needs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::lease::{self, Wanted};
 use super::look::civil_text;
 use super::publish::Desk;
 use super::session::Session;
 use crate::calendar::PartitionRange;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::jinja::Warehouse;
 use crate::jinja::port::{Fetch, Transaction};
-use crate::ledger::{self, Build, Outcome};
-use crate::planner::board::{Board, ItemKind};
+use crate::ledger::{self, Build, History, Outcome};
+use crate::manifest::partitioning::Partitioning;
+use crate::planner::board::{Board, Item, ItemKind};
 
 /// So many builds of a partition are kept for people to look at.
 const KEPT_BUILDS: usize = 3;
@@ -38,38 +41,88 @@ pub fn expire(
         if old.is_empty() {
             continue;
         }
-        session.begin()?;
-        let numbers = fetch(session, &desk.ledger.take_numbers(old.len()))?;
-        let mut builds = Vec::new();
-        for (partition, row) in old.iter().zip(&numbers.rows) {
-            let predicate = cut.predicate(&cut.field, PartitionRange::one(*partition));
-            run(
-                session,
-                &format!("delete from {} where {predicate}", item.physical),
-            )?;
-            if let Some(record) = board.histories[at].record(*partition) {
-                builds.push(Build {
-                    number: ledger::number(row, 0),
-                    relation: item.relation,
-                    partition: *partition,
-                    outcome: Outcome::Expired,
-                    code: record.code,
-                    inputs: record.inputs,
-                    version: record.version,
-                    content: record.content,
-                    rows: record.rows,
-                    reason: Some("older than its retention".to_owned()),
-                });
-            }
+        let fence = match desk.shared {
+            // What somebody else is building is removed next time.
+            true => match lease::take(session, wanted(desk, item)) {
+                Ok(fence) => Some(fence),
+                Err(failure) if failure.code == Code::DatabaseLocked => continue,
+                Err(failure) => return Err(failure),
+            },
+            false => None,
+        };
+        let gone = remove(
+            desk,
+            session,
+            (item, cut),
+            &board.histories[at],
+            &old,
+            fence,
+        );
+        if let Some(fence) = fence {
+            lease::give_back(session, &desk.ledger, item.relation, fence);
         }
-        let now = civil_text(jiff::Timestamp::now());
-        for chunk in builds.chunks(500) {
-            run(session, &desk.ledger.add_builds(chunk, &desk.facts, &now))?;
-        }
-        session.commit()?;
-        removed += builds.len();
+        removed += gone?;
     }
     Ok(removed)
+}
+
+fn wanted<'a>(desk: &'a Desk, item: &'a Item) -> Wanted<'a> {
+    Wanted {
+        ledger: &desk.ledger,
+        facts: &desk.facts,
+        relation: item.relation,
+        name: &item.name,
+        seconds: desk.lease_seconds,
+        patience: Duration::ZERO,
+    }
+}
+
+/// Removes partitions and records that, in one transaction; returns how many.
+fn remove(
+    desk: &Desk,
+    session: &Arc<Session>,
+    (item, cut): (&Item, &Partitioning),
+    history: &History,
+    old: &[i32],
+    fence: Option<i64>,
+) -> Result<usize, Box<Diagnostic>> {
+    let numbers = fetch(session, &desk.ledger.take_numbers(old.len()))?;
+    let mut builds = Vec::new();
+    session.begin()?;
+    for (partition, row) in old.iter().zip(&numbers.rows) {
+        let predicate = cut.predicate(&cut.field, PartitionRange::one(*partition));
+        let delete = format!("delete from {} where {predicate}", item.physical);
+        run(session, &delete)?;
+        if let Some(record) = history.record(*partition) {
+            builds.push(Build {
+                number: ledger::number(row, 0),
+                relation: item.relation,
+                partition: *partition,
+                outcome: Outcome::Expired,
+                code: record.code,
+                inputs: record.inputs,
+                version: record.version,
+                content: record.content,
+                rows: record.rows,
+                reason: Some("older than its retention".to_owned()),
+                query_id: None,
+            });
+        }
+    }
+    let now = civil_text(jiff::Timestamp::now());
+    for chunk in builds.chunks(500) {
+        run(session, &desk.ledger.add_builds(chunk, &desk.facts, &now))?;
+    }
+    if let Some(fence) = fence
+        && fetch(session, &desk.ledger.beat(item.relation, fence))?
+            .rows
+            .is_empty()
+    {
+        session.rollback()?;
+        return Ok(0);
+    }
+    session.commit()?;
+    Ok(builds.len())
 }
 
 /// Removes builds that were superseded long ago, once there are many.

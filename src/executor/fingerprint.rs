@@ -37,6 +37,7 @@ pub fn fingerprint(project: &Arc<Project>, node: &Arc<Node>) -> Symbolic {
             code: ledger::hash64(&[&shape, &node.file.text]),
             sql: None,
             volatile: None,
+            is_alike: false,
         };
     }
     let dialect = project.facts.dialect;
@@ -52,6 +53,7 @@ pub fn fingerprint(project: &Arc<Project>, node: &Arc<Node>) -> Symbolic {
                 tokens::volatile(dialect, &sql).map(|word| format!("its SQL calls `{word}`"))
             }),
             sql: Some(sql),
+            is_alike: true,
         },
         rendered => Symbolic {
             code: ledger::hash64(&[&shape, &reachable, &variables(project, &reachable)]),
@@ -60,6 +62,7 @@ pub fn fingerprint(project: &Arc<Project>, node: &Arc<Node>) -> Symbolic {
                 tokens::volatile(dialect, sql).map(|word| format!("its SQL calls `{word}`"))
             }),
             sql: rendered,
+            is_alike: false,
         },
     }
 }

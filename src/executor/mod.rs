@@ -14,6 +14,7 @@ mod expire;
 pub mod fingerprint;
 pub mod heartbeat;
 pub mod hooks;
+pub mod lease;
 pub mod locate;
 pub mod look;
 mod microbatch;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::reads::{BatchView, Built, Narrowed, Narrowing};
-use super::{Project, look, stage};
+use super::reads::{BatchView, Built, Narrowed, Narrowing, inlined_sources};
+use super::stage::{self, StagedFor};
+use super::{Project, look};
 use crate::calendar::{Mapping, PartitionRange};
 use crate::graph::Graph;
 use crate::manifest::Node;
@@ -50,7 +51,10 @@ impl Preview {
             let source = project.manifest.sources.get(&read.upstream);
             let files = source.filter(|source| stage::has_files(source));
             let narrowed = match files {
-                Some(source) => Narrowed::Staged(stage::staging(dialect, source)),
+                Some(source) => {
+                    let reader = StagedFor::Model(read.mapping);
+                    Narrowed::Staged(stage::staging(dialect, source, reader))
+                }
                 None if read.mapping == Mapping::All => continue,
                 None => {
                     let wanted = read.mapping.reads(range, &cut.calendar, &parent.calendar);
@@ -59,8 +63,14 @@ impl Preview {
             };
             reads.insert((read.upstream.clone(), read.mapping), narrowed);
         }
+        let inlined = inlined_sources(&project.manifest, node).into_iter();
+        let inlined = inlined.filter_map(|id| {
+            let source = project.manifest.sources.get(&id)?;
+            let table = stage::staging(dialect, source, StagedFor::Inlined);
+            stage::has_files(source).then_some((id, table))
+        });
         Some(BatchView {
-            narrowing: Arc::new(Narrowing::new(reads)),
+            narrowing: Arc::new(Narrowing::new(reads).with_inlined(inlined.collect())),
             built: Arc::new(Built {
                 cut: Arc::clone(cut),
                 range,

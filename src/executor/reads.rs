@@ -4,14 +4,14 @@
 //! may give it an alias or none. The files of a source are loaded before, into a table of the
 //! session.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use crate::calendar::{Mapping, PartitionRange};
 use crate::dialect::Dialect;
 use crate::jinja::port::PartitionText;
 use crate::manifest::partitioning::Partitioning;
-use crate::manifest::{Node, UniqueId};
+use crate::manifest::{Manifest, Node, UniqueId};
 use crate::relation::Relation;
 
 /// The mapping by which a node reads something, where its call says none.
@@ -27,6 +27,28 @@ pub fn mapping_of(node: &Node, upstream: &UniqueId, asked: Option<Mapping>) -> M
             })
             .map_or(Mapping::All, |read| read.mapping),
     }
+}
+
+/// The sources that a node reads through ephemeral models, which are written into its own query.
+pub fn inlined_sources(manifest: &Manifest, node: &Node) -> BTreeSet<UniqueId> {
+    let ephemeral = |id: &UniqueId| {
+        let parent = manifest.nodes.get(id);
+        parent.filter(|parent| parent.is_ephemeral())
+    };
+    let mut queue: Vec<&UniqueId> = node.depends_on.iter().collect();
+    let (mut seen, mut sources) = (BTreeSet::new(), BTreeSet::new());
+    while let Some(id) = queue.pop() {
+        let Some(parent) = ephemeral(id).filter(|_| seen.insert(id)) else {
+            continue;
+        };
+        let read = parent.depends_on.iter();
+        sources.extend(
+            read.filter(|id| manifest.sources.contains_key(*id))
+                .cloned(),
+        );
+        queue.extend(&parent.depends_on);
+    }
+    sources
 }
 
 /// How one read is narrowed.
@@ -45,6 +67,8 @@ pub enum Narrowed {
 pub struct Narrowing {
     /// What is not among them is read whole.
     pub reads: BTreeMap<(UniqueId, Mapping), Narrowed>,
+    /// The tables of the session that hold what the ephemeral models inside read of files.
+    pub inlined: BTreeMap<UniqueId, Relation>,
     used: Mutex<Vec<(String, String)>>,
 }
 
@@ -53,8 +77,13 @@ impl Narrowing {
     pub fn new(reads: BTreeMap<(UniqueId, Mapping), Narrowed>) -> Narrowing {
         Narrowing {
             reads,
-            used: Mutex::default(),
+            ..Narrowing::default()
         }
+    }
+
+    /// The same, with the files that ephemeral models inside read.
+    pub fn with_inlined(self, inlined: BTreeMap<UniqueId, Relation>) -> Narrowing {
+        Narrowing { inlined, ..self }
     }
 
     /// The relation that the template gets for one of its reads.

@@ -21,7 +21,10 @@ const CHUNK: usize = 500;
 /// # Errors
 /// What the database says.
 pub fn recall(session: &Session, sight: &Sight) -> Result<Recall, Box<Diagnostic>> {
-    let mut recall = Recall::default();
+    let mut recall = Recall {
+        unknown: sight.unknown.clone(),
+        ..Recall::default()
+    };
     if !sight.ledger_exists {
         return Ok(recall);
     }

@@ -244,7 +244,10 @@ pub fn run(
 }
 
 /// Connects; where another process holds the database's file, a run of the engine waits for it.
-fn connect(
+///
+/// # Errors
+/// What the driver says.
+pub fn connect(
     master: &Session,
     project: &Project,
     lock_timeout: Duration,
@@ -572,7 +575,7 @@ impl Loop<'_> {
                 let moved = ended.moved;
                 let failed = !ended.failed.is_empty();
                 if let Some(engine) = &mut self.engine {
-                    engine.ended(step, *ended);
+                    engine.ended(self.project, step, *ended);
                     if moved && let Err(failure) = engine.refresh(self.project, self.master) {
                         self.shared.send(Event::Diagnostic(Arc::new(*failure)));
                         engine.give_up(step);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Project;
 use super::look::Seen;
 use super::session::Session;
-use crate::calendar::PartitionRange;
+use crate::calendar::{Mapping, PartitionRange};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::Dialect;
 use crate::landing::{self, Destination, FileEntry, FileSource, LoadFailure, Surroundings};
@@ -106,10 +106,14 @@ pub fn list(
 }
 
 /// Whose rows a staging table holds: what a model is built from outlives the tests that judge it.
+///
+/// A model may read a source by several mappings, each of which has a table of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StagedFor {
-    /// A model that is built.
-    Model,
+    /// A model that is built, by a mapping.
+    Model(Mapping),
+    /// The ephemeral models in a model that is built.
+    Inlined,
     /// A test that reads the source.
     Test,
 }
@@ -120,18 +124,25 @@ pub fn has_files(source: &Source) -> bool {
     external.is_some_and(|external| external.get("location").is_some())
 }
 
-/// The table that holds the rows of a source's files for the model that is built from them.
-pub fn staging(dialect: &Dialect, source: &Source) -> Relation {
+/// The table that holds the rows of a source's files for a reader.
+pub fn staging(dialect: &Dialect, source: &Source, reader: StagedFor) -> Relation {
     let name = format!("{}.{}", source.source_name, source.name);
-    named(dialect, StagedFor::Model, &name)
+    named(dialect, reader, &name)
 }
 
 fn named(dialect: &Dialect, reader: StagedFor, source: &str) -> Relation {
     let stem = match reader {
-        StagedFor::Model => "__daygrain__",
-        StagedFor::Test => "__daygrain__tested_",
+        StagedFor::Model(Mapping::Same) => String::new(),
+        StagedFor::Model(Mapping::Window(from, to)) => {
+            format!("window_{from}_{to}_").replace('-', "m")
+        }
+        StagedFor::Model(Mapping::Upto) => "upto_".to_owned(),
+        StagedFor::Model(Mapping::All) => "all_".to_owned(),
+        StagedFor::Inlined => "inlined_".to_owned(),
+        StagedFor::Test => "tested_".to_owned(),
     };
-    landing::staging(dialect, &format!("{stem}{}", source.replace('.', "_")))
+    let name = source.replace('.', "_");
+    landing::staging(dialect, &format!("__daygrain__{stem}{name}"))
 }
 
 /// Loads the files of some partitions; returns the table that holds their rows.

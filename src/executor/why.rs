@@ -14,8 +14,8 @@ use crate::diagnostic::Diagnostic;
 use crate::ledger::{self, FileRow, Input, RelationId};
 use crate::planner::board::{Board, ItemKind, Status};
 use crate::planner::causes::{
-    Cause, FileFate, Recall, causes, groups, listed, named, of_the_next_run, phrase, span,
-    wait_phrase,
+    Cause, FileFate, READS_CHANGED, Recall, causes, groups, listed, named, of_the_next_run, phrase,
+    span, wait_phrase,
 };
 use crate::planner::overview::{Mark, mark};
 use crate::table::{Datum, Table};
@@ -93,7 +93,7 @@ pub struct BuildRow {
     pub as_of: String,
     /// When it ended, in UTC.
     pub finished: String,
-    /// Why it was refused or failed.
+    /// Why it was built; why it was refused or failed.
     pub reason: Option<String>,
 }
 
@@ -396,7 +396,8 @@ impl Teller<'_> {
         Ok(reasons)
     }
 
-    /// Why a build was done, as far as the ledger tells.
+    /// Why a build was done: what the ledger keeps of it, or what can be told of one of an earlier
+    /// release.
     fn told(
         &mut self,
         relation: RelationId,
@@ -415,20 +416,27 @@ impl Teller<'_> {
             "seen" => return self.seen(relation, partition, build),
             _ => {}
         }
+        let kept = build.reason.as_deref();
+        let reads_changed = kept.filter(|reason| reason.starts_with(READS_CHANGED));
+        if let Some(reason) = kept.filter(|_| reads_changed.is_none()) {
+            return Ok(vec![leaf(reason)]);
+        }
         let Some(before) = before else {
             return Ok(vec![leaf("it had not been built before")]);
         };
-        if before.outcome == "lost" {
-            return Ok(vec![leaf("its rows had been changed outside daygrain")]);
-        }
-        if before.outcome == "provisional" {
-            return Ok(vec![leaf("it had been built before it was closed")]);
-        }
-        if before.code != build.code && before.outcome != "adopted" {
-            return Ok(vec![leaf("its code had changed")]);
-        }
-        if before.inputs == build.inputs {
-            return Ok(vec![leaf("it was asked for")]);
+        if reads_changed.is_none() {
+            let guessed = match before.outcome.as_str() {
+                "lost" => Some("its rows had been changed outside daygrain"),
+                "provisional" => Some("it had been built before it was closed"),
+                outcome if before.code != build.code && outcome != "adopted" => {
+                    Some("its code had changed")
+                }
+                _ if before.inputs == build.inputs => Some("it was asked for"),
+                _ => None,
+            };
+            if let Some(guessed) = guessed {
+                return Ok(vec![leaf(guessed)]);
+            }
         }
         let (then, now) = (self.inputs(before.number)?, self.inputs(build.number)?);
         let mut reasons = Vec::new();
@@ -445,7 +453,7 @@ impl Teller<'_> {
             reasons.push(self.input_changed(&input, newest, depth)?);
         }
         if reasons.is_empty() {
-            reasons.push(leaf("what it reads had changed"));
+            reasons.push(leaf(reads_changed.unwrap_or(READS_CHANGED)));
         }
         Ok(reasons)
     }

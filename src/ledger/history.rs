@@ -86,6 +86,10 @@ pub struct History {
     pub attempts: BTreeMap<i32, Attempt>,
     /// What the catalogue showed when it was last published.
     pub marker: Option<String>,
+    /// A number that tells its columns from others, as of its newest build; 0 where nobody knows.
+    pub columns: i64,
+    /// Builds whose hooks have not ended well: from the first to the last of each batch.
+    pub owed: Vec<(i64, i64)>,
 }
 
 impl History {
@@ -160,12 +164,16 @@ impl History {
                 // Room beyond the newest, so that going on day by day does not copy all each time.
                 let attempts = std::mem::take(&mut self.attempts);
                 let marker = self.marker.take();
+                let owed = std::mem::take(&mut self.owed);
+                let columns = self.columns;
                 *self = History::new(&records);
                 let room = self.cells.len() / 2 + 8;
                 self.cells.extend(std::iter::repeat_n(None, room));
                 self.sum_up();
                 self.attempts = attempts;
                 self.marker = marker;
+                self.owed = owed;
+                self.columns = columns;
             }
         }
     }
@@ -174,6 +182,12 @@ impl History {
     pub fn records(&self) -> impl Iterator<Item = (i32, Record)> + '_ {
         let cells = self.cells.iter().enumerate();
         cells.filter_map(|(at, cell)| cell.map(|record| (self.partition(at), record)))
+    }
+
+    /// Tells whether a build was published and its hooks have not ended well.
+    pub fn owes_hooks(&self, record: &Record) -> bool {
+        let mut owed = self.owed.iter();
+        owed.any(|(first, last)| (*first..=*last).contains(&record.build))
     }
 
     /// From the first to the last partition that was ever there.

@@ -7,7 +7,7 @@
 
 mod lane;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -140,6 +140,8 @@ pub enum Why {
     Provisional,
     /// Its rows have changed outside daygrain.
     Outside,
+    /// It was published, and its hooks have not ended well.
+    Hooks,
     /// It reads something that has no versions.
     Unversioned(usize),
     /// What it reads is built by this run, so it may change.
@@ -218,6 +220,8 @@ pub struct Board {
     pub as_of: Timestamp,
     /// The newest partition of each that is closed at that clock.
     closed: Vec<i32>,
+    /// Whether the columns of each may change by what this run builds.
+    reshaping: Vec<bool>,
     past: Vec<PastReads>,
     lanes: Vec<Lane>,
 }
@@ -250,6 +254,7 @@ impl Board {
         });
         let mut board = Board {
             closed: closed.collect(),
+            reshaping: reshaping(&items, &histories),
             past: vec![HashMap::new(); items.len()],
             lanes: vec![Lane::default(); items.len()],
             items,
@@ -330,7 +335,8 @@ impl Board {
             .collect()
     }
 
-    /// Tells whether a due partition of some reader was never published and reads a partition.
+    /// Tells whether a due partition of some reader reads a partition and was never published, or is
+    /// stale and would be built from it.
     fn is_awaited(&self, at: usize, partition: i32) -> bool {
         let mut readers = self.items.iter().enumerate();
         readers.any(|(reader, item)| {
@@ -338,8 +344,10 @@ impl Board {
             reads.into_iter().any(|read| {
                 let due = self.due(reader);
                 due.iter().any(|part| {
+                    let status = self.status(reader, part);
+                    let stale = matches!(status, Status::Stale { .. } | Status::Waiting { .. });
                     part >= self.first_retained(reader)
-                        && self.histories[reader].record(part).is_none()
+                        && (stale || self.histories[reader].record(part).is_none())
                         && self.read_range(reader, part, *read).contains(partition)
                 })
             })
@@ -415,6 +423,12 @@ impl Board {
             blend(parent.relation.0 as u64);
             blend(sum);
             blend(count);
+        }
+        if item.stores_nothing {
+            for read in &item.reads {
+                blend(self.items[read.item].relation.0 as u64);
+                blend(self.histories[read.item].columns as u64);
+            }
         }
         if item.reads_clock {
             blend(self.logical_day(at) as u64);
@@ -540,6 +554,9 @@ impl Board {
             }
             _ => {}
         }
+        if self.histories[at].owes_hooks(record) {
+            return Some((Why::Hooks, true));
+        }
         if self.is_kept(at, record) {
             if let Some(past) = self.past[at].get(&partition) {
                 return self.past_staleness(past);
@@ -555,6 +572,7 @@ impl Board {
             return Some((Why::Unversioned(unversioned), true));
         }
         self.pending_input(at, partition)
+            .or_else(|| self.pending_columns(at))
     }
 
     /// Whether what older code read is not what it was, or may not be once this run has built it.
@@ -617,6 +635,24 @@ impl Board {
             found.get_or_insert((Why::Upstream(read.item, range), false));
         }
         found
+    }
+
+    /// Something that a view shows, of which this run may change the columns.
+    fn pending_columns(&self, at: usize) -> Option<(Why, bool)> {
+        let item = &self.items[at];
+        let mut shown = item.reads.iter().filter(|_| item.stores_nothing);
+        shown.find_map(|read| {
+            let lane = &self.lanes[read.item];
+            let comes = self.buildable(read.item, lane, lane.range()) > 0 && !lane.published;
+            let pending = comes && self.reshaping[read.item];
+            pending.then_some((Why::Upstream(read.item, lane.range()), false))
+        })
+    }
+
+    /// Tells whether a view that is followed shows an item.
+    pub fn is_shown(&self, at: usize) -> bool {
+        let mut views = self.items.iter().filter(|item| item.stores_nothing);
+        views.any(|view| view.reads.iter().any(|read| read.item == at))
     }
 
     /// How many partitions of a range this run still builds.
@@ -875,6 +911,33 @@ impl Board {
             None => "all".to_owned(),
         }
     }
+}
+
+/// Tells of each item whether its columns may change when it is built: its code is another one than
+/// before, or those of what it reads may.
+fn reshaping(items: &[Item], histories: &[History]) -> Vec<bool> {
+    let views = items.iter().filter(|item| item.stores_nothing);
+    let shown: HashSet<usize> = views
+        .flat_map(|view| view.reads.iter().map(|read| read.item))
+        .collect();
+    let mut found: Vec<bool> = Vec::new();
+    for (at, (item, history)) in items.iter().zip(histories).enumerate() {
+        let may = match item.kind {
+            ItemKind::Unversioned | ItemKind::Rebuilt => true,
+            // Its files have the columns that are declared, which count as code.
+            ItemKind::Seen => false,
+            ItemKind::Managed => {
+                let mut records = history.records();
+                let older = records.any(|(_, record)| record.code != item.code);
+                let mut reads = item.reads.iter();
+                older
+                    || history.columns == 0 && shown.contains(&at)
+                    || reads.any(|read| found.get(read.item) == Some(&true))
+            }
+        };
+        found.push(may);
+    }
+    found
 }
 
 /// Partitions that one statement builds.

@@ -4,7 +4,7 @@
 //! [`super::board`] alone decides what is stale. What is here names the inputs that are meant, by
 //! comparing what a build read with what it would read now.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::board::{Board, ItemKind, ItemRead, Status, Wait, Why};
 use crate::calendar::{Mapping, PartitionRange};
@@ -23,6 +23,17 @@ pub struct Recall {
     pub inputs: HashMap<i64, Vec<Input>>,
     /// What is new of a source's partitions, by the place of its item.
     pub sources: HashMap<(usize, i32), SourceChange>,
+    /// The tables that are there and of which no partition is known, by the place of their item.
+    pub unknown: BTreeMap<usize, UnknownTable>,
+}
+
+/// A table that is there and of which no partition is known: it is replaced as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownTable {
+    /// The ledger has never heard of it, or was lost.
+    Unheard,
+    /// The ledger knows it with other partitions.
+    CutOtherwise,
 }
 
 /// What is new of a partition of a source.
@@ -61,6 +72,8 @@ impl FileFate {
 pub enum Cause {
     /// It was never built.
     Never,
+    /// It is not known, and a table is there which is replaced as a whole.
+    Replaced(UnknownTable),
     /// The user asked for it.
     Forced,
     /// It is built each run, as in dbt.
@@ -71,8 +84,12 @@ pub enum Cause {
     Provisional,
     /// Its rows were changed by somebody else.
     Outside,
+    /// It was published, and its hooks have not ended well.
+    Hooks,
     /// Its code reads the clock, which has gone on.
     Clock,
+    /// It shows columns that are others now.
+    Columns,
     /// It reads something that has no versions.
     Unversioned(usize),
     /// Something that it reads is not what it was built from; nobody knows what.
@@ -130,12 +147,16 @@ pub fn causes(board: &Board, recall: &Recall, at: usize, partition: i32) -> Vec<
         return Vec::new();
     };
     match why {
-        Why::Never => vec![Cause::Never],
+        Why::Never => match recall.unknown.get(&at) {
+            Some(table) => vec![Cause::Replaced(*table)],
+            None => vec![Cause::Never],
+        },
         Why::Forced => vec![Cause::Forced],
         Why::EachRun => vec![Cause::EachRun],
         Why::Code => vec![Cause::Code],
         Why::Provisional => vec![Cause::Provisional],
         Why::Outside => vec![Cause::Outside],
+        Why::Hooks => vec![Cause::Hooks],
         Why::Unversioned(item) => vec![Cause::Unversioned(*item)],
         Why::Inputs => changed_inputs(board, recall, at, partition),
         Why::Upstream(item, range) => {
@@ -212,9 +233,11 @@ fn changed_inputs(board: &Board, recall: &Recall, at: usize, partition: i32) -> 
         }
     }
     if found.is_empty() {
-        found.push(match board.items[at].reads_clock {
-            true => Cause::Clock,
-            false => Cause::Unknown,
+        let item = &board.items[at];
+        found.push(match (item.stores_nothing, item.reads_clock) {
+            (true, _) => Cause::Columns,
+            (false, true) => Cause::Clock,
+            (false, false) => Cause::Unknown,
         });
     }
     found
@@ -382,10 +405,18 @@ pub fn phrase(board: &Board, recall: &Recall, at: usize, cause: &Cause) -> Strin
         Cause::Never => "it was never built".to_owned(),
         Cause::Forced => "it was asked for".to_owned(),
         Cause::EachRun => "it is built each run, as in dbt".to_owned(),
+        Cause::Replaced(UnknownTable::Unheard) => {
+            "the ledger knows nothing of its table, which is replaced as a whole".to_owned()
+        }
+        Cause::Replaced(UnknownTable::CutOtherwise) => {
+            "its table has other partitions, and is replaced as a whole".to_owned()
+        }
         Cause::Code => "its code changed".to_owned(),
         Cause::Provisional => "it was built before it was closed".to_owned(),
         Cause::Outside => "its rows were changed outside daygrain".to_owned(),
+        Cause::Hooks => "its post-hook did not end well".to_owned(),
         Cause::Clock => "its code reads the clock, and the day is another one".to_owned(),
+        Cause::Columns => "the columns of what it shows have changed".to_owned(),
         Cause::Unversioned(item) => match board.items[at].cut {
             Some(_) => format!(
                 "{} has no versions, so the newest partitions are rebuilt each run",
@@ -440,6 +471,34 @@ pub fn phrase(board: &Board, recall: &Recall, at: usize, cause: &Cause) -> Strin
             };
             format!("{what} {said}{by}")
         }
+    }
+}
+
+/// What the ledger keeps of a build that was done since what it reads had changed; what of it, the
+/// inputs of the build tell.
+pub const READS_CHANGED: &str = "what it reads had changed";
+
+/// Why a build was done, as the ledger keeps it.
+pub fn recorded(board: &Board, at: usize, why: &Why) -> String {
+    match why {
+        Why::Never => "it had not been built before".to_owned(),
+        Why::Forced => "it was asked for".to_owned(),
+        Why::EachRun => "it is built each run, as in dbt".to_owned(),
+        Why::Code => "its code had changed".to_owned(),
+        Why::Provisional => "it had been built before it was closed".to_owned(),
+        Why::Outside => "its rows had been changed outside daygrain".to_owned(),
+        Why::Hooks => "its post-hook had not ended well".to_owned(),
+        Why::Unversioned(item) => format!(
+            "{} has no versions, so nobody knows whether it had changed",
+            board.items[*item].name
+        ),
+        Why::Inputs | Why::Upstream(..) if board.items[at].stores_nothing => {
+            "the columns of what it shows had changed".to_owned()
+        }
+        Why::Inputs | Why::Upstream(..) => match board.items[at].reads_clock {
+            true => format!("{READS_CHANGED}, or the day that its code reads"),
+            false => READS_CHANGED.to_owned(),
+        },
     }
 }
 

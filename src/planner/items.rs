@@ -25,6 +25,8 @@ pub struct Symbolic {
     pub sql: Option<String>,
     /// What in it changes by itself, such as the clock; in words.
     pub volatile: Option<String>,
+    /// Whether its text is the same for all partitions but for the literals of their bounds.
+    pub is_alike: bool,
 }
 
 /// The symbol of what a node reads, as its SQL shows it.
@@ -187,6 +189,7 @@ impl Walk<'_> {
         };
         for read in &node.upkeep.reads {
             let Some(through) = self.through.get(&read.upstream) else {
+                codes.extend(self.declared(&read.upstream));
                 add(read.clone());
                 continue;
             };
@@ -203,6 +206,25 @@ impl Walk<'_> {
             }
         }
         (reads, codes, volatile)
+    }
+
+    /// How a source's files become rows, which shapes what is built from them like code.
+    fn declared(&self, id: &UniqueId) -> Option<i64> {
+        let source = self.manifest.sources.get(id)?;
+        let external = source.external.as_ref()?.as_object()?;
+        external.get("location")?;
+        let columns = source.columns.values().map(|column| {
+            let data_type = column.data_type.as_deref().unwrap_or_default();
+            format!("{} {data_type}", column.name)
+        });
+        let columns: Vec<String> = columns.collect();
+        let mut options: Vec<String> = external
+            .iter()
+            .filter(|(key, _)| *key != "location")
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        options.sort();
+        Some(hash64(&[&columns.join(", "), &options.join("; ")]))
     }
 
     fn pass_through(&mut self, node: &Arc<Node>) {
@@ -288,7 +310,11 @@ impl Walk<'_> {
             name: node.name.clone(),
             relation: RelationId::new(&physical, &shape),
             physical,
-            kind: ItemKind::Rebuilt,
+            // dbt's own batches are no matter of the ledger.
+            kind: match node.microbatch.is_some() {
+                true => ItemKind::Unversioned,
+                false => ItemKind::Rebuilt,
+            },
             cut,
             reads: Vec::new(),
             code: 0,
@@ -308,10 +334,10 @@ impl Walk<'_> {
         item.kind = ItemKind::Managed;
         item.stores_nothing = is_passed_through(node);
         if item.stores_nothing {
-            // A view is made anew when its text or what it reads has changed, never for new rows.
+            // A view is made anew when its text or the columns of what it reads have changed, never for
+            // new rows.
             for read in &reads {
                 if let Some(place) = self.place(read) {
-                    texts.push(self.followed.items[place.item].code.to_string());
                     item.reads.push(ItemRead {
                         mapping: Mapping::All,
                         tracked: false,

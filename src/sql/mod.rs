@@ -2,6 +2,7 @@
 //!
 //! What this cannot read may still be good SQL: nothing is refused because of it.
 
+pub mod rowwise;
 pub mod separable;
 pub mod tokens;
 

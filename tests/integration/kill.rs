@@ -36,7 +36,15 @@ fn command(shop: &Shop, more: &[&str]) -> Command {
 
 /// Starts a build that waits at a place, and returns once it is there.
 fn paused(shop: &Shop, place: &str, seconds: &str) -> Child {
-    let mut child = command(shop, &[])
+    paused_with(shop, place, seconds, &[])
+}
+
+fn paused_with(shop: &Shop, place: &str, seconds: &str, more: &[&str]) -> Child {
+    paused_at(command(shop, more), place, seconds)
+}
+
+fn paused_at(mut command: Command, place: &str, seconds: &str) -> Child {
+    let mut child = command
         .env("DAYGRAIN_TEST_PAUSE", place)
         .env("DAYGRAIN_TEST_PAUSE_SECONDS", seconds)
         .stdout(Stdio::piped())
@@ -297,4 +305,136 @@ fn a_second_process_waits_for_the_file_and_names_who_holds_it() {
     let ended = first.wait_with_output().unwrap();
     assert!(ended.status.success());
     assert_eq!(shop.rows(DAYS), OLD);
+}
+
+/// What has one partition, with a hook once it is committed.
+const WHOLE: &str = "{{ config(materialized='table', rebuild='when_stale', post_hook=[{'sql': 'insert into TOLD select s from {{ this }}', 'transaction': false}]) }}\nselect cast(sum(amount) as integer) as s from {{ ref('orders') }}";
+
+/// The places at which it can be stopped, and whether its rows are the new ones there.
+const WHOLE_PLACES: [(&str, bool); 7] = [
+    ("before-begin", false),
+    ("after-insert", false),
+    ("after-audits", false),
+    ("after-ledger", false),
+    ("before-commit", false),
+    ("after-commit", true),
+    ("after-hooks", true),
+];
+
+fn a_whole_model_killed_at_every_step(shop: &Shop) {
+    let told = shop.name("told");
+    assert!(command(shop, &[]).status().unwrap().success());
+    shop.by_hand(&format!("create table {told} (s integer)"));
+    shop.models(&[("sums", &WHOLE.replace("TOLD", &told))]);
+    let sums = ["--select", "sums"];
+    assert!(command(shop, &[]).status().unwrap().success());
+    let mut before = 9;
+    for (at, (place, is_new)) in WHOLE_PLACES.into_iter().enumerate() {
+        let amount = 50 + i32::try_from(at).unwrap();
+        shop.lands(2, &[&format!("2,{amount}")]);
+        let others = ["--exclude", "sums"];
+        assert!(command(shop, &others).status().unwrap().success());
+        killed(paused_with(shop, place, "600", &sums));
+        let new = 6 + amount;
+        let seen = if is_new { new } else { before };
+        let rows = || shop.rows("select s from {{ ref('sums') }}");
+        assert_eq!(rows(), seen.to_string(), "killed {place}");
+        assert!(command(shop, &sums).status().unwrap().success(), "{place}");
+        assert_eq!(rows(), new.to_string(), "after {place}");
+        let hooks = shop.rows(&format!("select count(*) as n from {told} where s = {new}"));
+        // It is run again where nobody knows that it has ended well.
+        assert_eq!(
+            hooks,
+            if place == "after-hooks" { "2" } else { "1" },
+            "{place}"
+        );
+        assert_eq!(shop.build_with(4, &sums, 0), [""; 0], "after {place}");
+        before = new;
+    }
+}
+
+#[test]
+fn a_whole_model_killed_at_every_step_is_the_old_one_or_the_new_one() {
+    let shop = Shop::embedded(&[("orders", &orders(""))]);
+    shop.first_days(3);
+    a_whole_model_killed_at_every_step(&shop);
+}
+
+#[test]
+fn a_whole_model_killed_at_every_step_is_the_old_one_or_the_new_one_on_postgres() {
+    let shop = Shop::on_postgres("it_kill_whole", &[("orders", &orders(""))]);
+    shop.first_days(3);
+    a_whole_model_killed_at_every_step(&shop);
+}
+
+#[test]
+fn two_runs_at_once_build_a_whole_model_once() {
+    let shop = Shop::on_postgres("it_two_wholes", &[("orders", &orders(""))]);
+    shop.first_days(3);
+    let told = shop.name("told");
+    let (orders, sums) = (["--select", "orders"], ["--select", "sums"]);
+    assert!(command(&shop, &orders).status().unwrap().success());
+    shop.by_hand(&format!("create table {told} (s integer)"));
+    shop.models(&[("sums", &WHOLE.replace("TOLD", &told))]);
+    // It takes longer than a lease lasts without signs of life.
+    let first = paused_with(&shop, "after-insert", "3", &sums);
+    let second = command(&shop, &sums).spawn().unwrap();
+    for run in [first, second] {
+        assert!(run.wait_with_output().unwrap().status.success());
+    }
+    assert_eq!(shop.rows(&format!("select s from {told}")), "9");
+    // One that wakes up late changes nothing, and what it reads has moved on meanwhile.
+    shop.lands(2, &["2,30"]);
+    assert!(command(&shop, &orders).status().unwrap().success());
+    let mut zombie = paused_with(&shop, "after-insert", "0.5", &sums);
+    signal(&zombie, "-STOP");
+    shop.lands(2, &["2,40"]);
+    assert!(command(&shop, &[]).status().unwrap().success());
+    assert_eq!(shop.rows("select s from {{ ref('sums') }}"), "46");
+    signal(&zombie, "-CONT");
+    zombie.wait().unwrap();
+    assert_eq!(shop.rows("select s from {{ ref('sums') }}"), "46");
+    assert!(command(&shop, &[]).status().unwrap().success());
+    assert_eq!(shop.rows("select s from {{ ref('sums') }}"), "46");
+}
+
+#[test]
+fn a_check_and_an_adoption_take_their_turn() {
+    let shop = on_postgres("it_kill_adopt");
+    assert!(command(&shop, &[]).status().unwrap().success());
+    let verify = ["partitions", "orders", "--verify", "--as-of", "2026-11-04"];
+    shop.lands(2, &["2,40"]);
+    let first = paused(&shop, "after-insert", "1.5");
+    let ran = shop.sandbox.run(&verify).expect(0);
+    assert!(ran.stdout.contains("all as published"), "{}", ran.stdout);
+    assert!(first.wait_with_output().unwrap().status.success());
+    // Who waits long enough says for whom.
+    shop.lands(2, &["2,41"]);
+    let first = paused(&shop, "after-insert", "600");
+    let impatient = [&verify[..], &["--lock-timeout", "1"]].concat();
+    let ran = shop.sandbox.run(&impatient);
+    assert!(
+        ran.code != 0 && ran.stdout.contains("is being built by the run"),
+        "{}",
+        ran.stdout
+    );
+    killed(first);
+    assert!(command(&shop, &[]).status().unwrap().success());
+    // An adoption that takes longer than a lease lasts without signs of life keeps it all the same.
+    shop.by_hand(&format!("drop schema {} cascade", shop.ledger));
+    let mut adopt = shop
+        .sandbox
+        .command(&["adopt", "orders", "totals", "--as-of", "2026-11-04"]);
+    adopt
+        .env("DAYGRAIN_TEST_LEASE_SECONDS", "2")
+        .stdout(Stdio::null());
+    let adopting = paused_at(adopt, "leased", "4");
+    assert_eq!(shop.build(4), [""; 0]);
+    assert!(adopting.wait_with_output().unwrap().status.success());
+    let outcomes = format!(
+        "select distinct outcome from {}.builds where outcome <> 'seen'",
+        shop.ledger
+    );
+    assert_eq!(shop.rows(&outcomes), "adopted");
+    assert_eq!(shop.rows(DAYS), "2, 41, 4");
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod board;
+mod calendars;
 mod cli_reference;
 mod compiled_sql;
 mod crowd;

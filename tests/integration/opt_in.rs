@@ -84,3 +84,16 @@ fn its_batches_are_built_when_they_are_stale_and_only_then() {
         (Some(32), Some(64.0))
     );
 }
+
+#[test]
+fn one_that_has_not_is_built_as_in_dbt_also_where_the_engine_follows_its_rows() {
+    let sandbox = Sandbox::new(PROJECT).with_env("DBT_CONFORMANCE_FAKE_NOW", "2026-11-09T01:00:00");
+    sandbox.write(
+        "models/total.sql",
+        "{{ config(materialized='table', rebuild='when_stale') }}\nselect count(*) as n from {{ ref('daily') }}",
+    );
+    assert_eq!(built(&sandbox, &["run"]).len(), 9);
+    assert_eq!(built(&sandbox, &["run"]), ["2026-11-08", "2026-11-09"]);
+    let rows = sandbox.rows("select n from {{ ref('total') }}", &[]);
+    assert_eq!(rows[0]["n"], 32);
+}

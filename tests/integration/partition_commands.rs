@@ -543,3 +543,109 @@ fn the_same_on_a_server() {
     );
     drop_postgres_schemas(&[schema, ledger]);
 }
+
+#[test]
+fn a_check_of_what_was_never_built_makes_no_ledger() {
+    let shop = Shop::new();
+    let told = shop.run(&["partitions", "orders", "--verify"], 0).stdout;
+    assert!(told.contains("verified 0 days of orders"), "{told}");
+    assert!(shop.database().is_empty());
+}
+
+#[test]
+fn a_plan_says_that_a_table_which_the_ledger_does_not_know_is_replaced() {
+    let shop = Shop::built();
+    shop.edit("drop schema daygrain cascade");
+    let told = shop.run(&["plan"], 0).stdout;
+    for words in [
+        "the ledger knows nothing of its table, which is replaced as a whole",
+        "the table of `daily` is there and the ledger knows nothing of it: building `daily` replaces it as a whole",
+        "`daygrain adopt daily` takes over what it holds instead",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+    let plan = shop.json(&["plan", "orders"], 0);
+    assert_eq!(
+        plan["steps"][0]["reasons"][0],
+        "the ledger knows nothing of its table, which is replaced as a whole"
+    );
+    let told = shop.run(&["plan", "orders"], 0).stdout;
+    assert!(!told.contains("building `daily`"), "{told}");
+    shop.run(&["build"], 0);
+    // Other partitions are known to be that.
+    let model = shop.sandbox.read("models/daily.sql");
+    let model = model.replace(
+        "partition_by='partition_date'",
+        "partition_by={'field': 'partition_date', 'timezone': 'Europe/Berlin'}",
+    );
+    shop.sandbox.write("models/daily.sql", &model);
+    let told = shop.run(&["plan"], 0).stdout;
+    assert!(
+        told.contains("its table has other partitions, and is replaced as a whole"),
+        "{told}"
+    );
+    assert!(!told.contains("knows nothing"), "{told}");
+}
+
+#[test]
+fn why_tells_the_reason_that_a_build_had() {
+    let shop = Shop::built();
+    let reason = |partition: &[&str]| {
+        let args = [&["why"], partition].concat();
+        let story = shop.json(&args, 0);
+        let because = &story["history"][0]["because"][0]["reason"];
+        because.as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        reason(&["orders", "2026-11-02"]),
+        "it had not been built before"
+    );
+    // Asked for, though its code has changed as well.
+    let model = shop.sandbox.read("models/orders.sql");
+    shop.sandbox.write(
+        "models/orders.sql",
+        &model.replace("amount,", "amount + 0 as amount,"),
+    );
+    let two = ["--start", "2026-11-02", "--end", "2026-11-02"];
+    shop.run(&[&["backfill", "orders"], &two[..]].concat(), 0);
+    assert_eq!(reason(&["orders", "2026-11-02"]), "it was asked for");
+
+    shop.run(&["build"], 0);
+    assert_eq!(reason(&["orders", "2026-11-03"]), "its code had changed");
+    shop.edit("delete from main.orders where id = 'b1'");
+    shop.run(&["build"], 0);
+    assert_eq!(
+        reason(&["orders", "2026-11-02"]),
+        "its rows had been changed outside daygrain"
+    );
+    shop.late_file();
+    shop.run(&["build"], 0);
+    assert_eq!(
+        reason(&["orders", "2026-11-03"]),
+        "landing.orders 2026-11-03 had changed"
+    );
+    let kept = shop.sandbox.rows(
+        "select distinct reason from daygrain.builds where outcome = 'published' order by 1",
+        &[],
+    );
+    let kept: Vec<&str> = kept
+        .iter()
+        .filter_map(|row| row["reason"].as_str())
+        .collect();
+    assert_eq!(
+        kept,
+        [
+            "it had not been built before",
+            "it was asked for",
+            "its code had changed",
+            "its rows had been changed outside daygrain",
+            "what it reads had changed",
+        ]
+    );
+    // Builds of an earlier release tell none, and it is guessed.
+    shop.edit("update daygrain.builds set reason = null where outcome = 'published'");
+    assert_eq!(
+        reason(&["orders", "2026-11-03"]),
+        "landing.orders 2026-11-03 had changed"
+    );
+}

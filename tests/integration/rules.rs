@@ -242,6 +242,58 @@ fn rule_6_a_new_test_judges_what_is_there_and_one_that_passed_is_not_run_again()
     assert_eq!(shop.status("small"), "no-op");
 }
 
+fn a_row_by_row_test_looks_at_new_days_once_the_rest_has_passed(shop: &Shop) {
+    let seen = |test: &str| {
+        let path = format!("target/compiled/shop/tests/{test}.sql");
+        shop.sandbox.read(&path)
+    };
+    let once = "select id from {{ ref('orders') }} group by id having count(*) > 1";
+    shop.sandbox.write("tests/not_negative.sql", NOT_NEGATIVE);
+    shop.sandbox.write("tests/once.sql", once);
+    shop.build(4);
+    assert!(!seen("not_negative").contains("2026-11"));
+    shop.first_days(4);
+    assert_eq!(shop.build(5), ["orders 04"]);
+    assert!(seen("not_negative").contains("'2026-11-04'"));
+    assert!(!seen("once").contains("2026-11"));
+    // Several batches of one run as well, each on the shoulders of those before.
+    shop.models(&[(
+        "orders",
+        &orders("batch_size=1").replace("amount,", "amount + 0 as amount,"),
+    )]);
+    assert_eq!(shop.build(5).concat(), "orders 01 02 03 04");
+    let last = seen("not_negative");
+    assert_eq!(last.matches("2026-11").count(), 2, "{last}");
+    // The whole is judged where rows of two days may be wrong together ...
+    shop.lands(5, &["1,1"]);
+    assert_eq!(shop.build_with(6, &[], 1), NOTHING);
+    assert_eq!(shop.status("once"), "fail");
+    shop.lands(5, &["5,1"]);
+    assert_eq!(shop.build(6), ["orders 05"]);
+    // ... and where something was published that no test has judged.
+    shop.lands(2, &["2,-1"]);
+    let run = shop.sandbox.run(&["run", "--as-of", "2026-11-06"]);
+    run.expect(0);
+    shop.first_days(1);
+    shop.lands(6, &["6,6"]);
+    assert_eq!(shop.build_with(7, &[], 1), NOTHING);
+    assert_eq!(shop.status("not_negative"), "fail");
+    assert!(!seen("not_negative").contains("'2026-11-06'"));
+}
+
+#[test]
+fn rule_6_a_row_by_row_test_looks_at_new_days_once_the_rest_has_passed() {
+    let shop = shop(&[("orders", &orders(""))]);
+    a_row_by_row_test_looks_at_new_days_once_the_rest_has_passed(&shop);
+}
+
+#[test]
+fn rule_6_a_row_by_row_test_looks_at_new_days_once_the_rest_has_passed_on_postgres() {
+    let shop = Shop::on_postgres("it_rules_rows", &[("orders", &orders(""))]);
+    shop.first_days(3);
+    a_row_by_row_test_looks_at_new_days_once_the_rest_has_passed(&shop);
+}
+
 #[test]
 fn rule_6_a_test_that_fails_holds_back_what_reads_the_model() {
     let shop = orders_and_totals();
@@ -510,4 +562,391 @@ fn what_is_not_tracked_makes_nothing_stale_and_all_waits_for_no_hole() {
         ["counts 01 02 03 04 05", "joined 05", "orders 05"]
     );
     assert_eq!(shop.build_with(6, &["--allow-waiting"], 0), NOTHING);
+}
+
+/// An ephemeral model over files, in models of every kind, and a source that is read by two mappings.
+fn files_are_read_through_what_stores_nothing(shop: &Shop) {
+    assert_eq!(
+        shop.build(4),
+        [
+            "both 01 02 03",
+            "changes 01 02 03",
+            "days 01 02 03",
+            "mixed 01 02 03",
+            "sums"
+        ]
+    );
+    shop.sandbox.write(
+        "tests/cleaned_is_small.sql",
+        "select * from {{ ref('cleaned') }} where amount > 1000",
+    );
+    assert_eq!(shop.build(4), NOTHING);
+    assert_eq!(shop.status("cleaned_is_small"), "pass");
+    let of = |model: &str| {
+        shop.rows(&format!(
+            "select n from {{{{ ref('{model}') }}}} order by partition_date"
+        ))
+    };
+    assert_eq!(of("days"), "2, 3, 4");
+    assert_eq!(of("both"), "4, 6, 8");
+    assert_eq!(of("mixed"), "9, 9, 9");
+    assert_eq!(of("changes"), "2, 1, 1");
+    assert_eq!(shop.rows("select n from {{ ref('sums') }}"), "9");
+    // A late file of a day makes that day stale of what keeps days apart, and all of what does not.
+    shop.lands(2, &["2,12"]);
+    assert_eq!(
+        shop.build(4),
+        [
+            "both 02",
+            "changes 02 03",
+            "days 02",
+            "mixed 01 02 03",
+            "sums"
+        ]
+    );
+    assert_eq!(of("days"), "2, 12, 4");
+    assert_eq!(of("changes"), "2, 10, -8");
+    assert_eq!(shop.build(4), NOTHING);
+    // A day that is bad fails alone, also behind an ephemeral model.
+    shop.lands(3, &["3,no"]);
+    shop.lands(1, &["1,5"]);
+    let ran = shop.ran(4, &["--select", "days"], 1);
+    assert_eq!(shop.built(), ["days 01"], "{}", ran.stdout);
+    assert!(ran.stdout.contains("part-000.csv"), "{}", ran.stdout);
+}
+
+fn models_over_files() -> Vec<(&'static str, String)> {
+    let daily = |sql: &str| format!("{{{{ config({DAILY}) }}}}\n{sql}");
+    vec![
+        (
+            "cleaned",
+            "{{ config(materialized='ephemeral') }}\nselect id, amount, partition_date from {{ source('landing', 'orders') }} where amount >= 0".to_owned(),
+        ),
+        (
+            "outer",
+            "{{ config(materialized='ephemeral') }}\nselect * from {{ ref('cleaned') }}".to_owned(),
+        ),
+        (
+            "everything",
+            "{{ config(materialized='ephemeral') }}\nselect cast(sum(amount) as integer) as amount from {{ ref('cleaned') }}".to_owned(),
+        ),
+        (
+            "days",
+            daily("select partition_date, cast(sum(amount) as integer) as n from {{ ref('outer') }} as o group by partition_date"),
+        ),
+        (
+            "both",
+            daily("select partition_date, cast(sum(amount) as integer) as n from (select * from {{ ref('cleaned') }} union all select id, amount, partition_date from {{ source('landing', 'orders') }}) as t group by partition_date"),
+        ),
+        (
+            "mixed",
+            daily("select {{ partition.start }} as partition_date, amount as n from {{ ref('everything') }}"),
+        ),
+        (
+            "changes",
+            daily("select {{ partition.start }} as partition_date, cast((select sum(amount) from {{ source('landing', 'orders') }}) - coalesce((select sum(amount) from {{ source('landing', 'orders', partitions='previous') }}), 0) as integer) as n"),
+        ),
+        (
+            "sums",
+            "{{ config(materialized='table', rebuild='when_stale') }}\nselect cast(sum(amount) as integer) as n from {{ ref('outer') }}".to_owned(),
+        ),
+    ]
+}
+
+#[test]
+fn files_are_read_through_ephemeral_models() {
+    let models = models_over_files();
+    let models: Vec<(&str, &str)> = models.iter().map(|(name, sql)| (*name, &**sql)).collect();
+    files_are_read_through_what_stores_nothing(&shop(&models));
+}
+
+#[test]
+fn files_are_read_through_ephemeral_models_on_postgres() {
+    let models = models_over_files();
+    let models: Vec<(&str, &str)> = models.iter().map(|(name, sql)| (*name, &**sql)).collect();
+    let shop = Shop::on_postgres("it_rules_files", &models);
+    shop.first_days(3);
+    files_are_read_through_what_stores_nothing(&shop);
+}
+
+/// Hooks belong to a build: while they have not ended well, it is none.
+fn a_hook_that_fails_runs_again(shop: &Shop) {
+    let told = shop.name("told");
+    let hook = format!(
+        "post_hook=\"insert into {told} select 'orders', count(*) from {{{{ this }}}} where {{{{ partition.filter('partition_date') }}}}\""
+    );
+    let whole = format!(
+        "{{{{ config(materialized='table', rebuild='when_stale', pre_hook=[{{'sql': 'select 1', 'transaction': false}}], post_hook=[{{'sql': \"insert into {told} select 'sums', n from {{{{ this }}}}\", 'transaction': false}}]) }}}}\nselect count(*) as n from {{{{ source('landing', 'orders') }}}}"
+    );
+    shop.models(&[
+        ("orders", &orders(&hook)),
+        ("totals", &totals("")),
+        ("sums", &whole),
+    ]);
+    let ran = shop.ran(4, &[], 1);
+    assert!(ran.stdout.contains("told"), "{}", ran.stdout);
+    assert_eq!(shop.status("orders"), "error");
+    assert_eq!(shop.status("sums"), "error");
+    assert_eq!(shop.status("totals"), "skipped");
+    // What was committed is there all the same, once.
+    assert_eq!(
+        shop.rows("select count(*) as n from {{ ref('orders') }}"),
+        "6"
+    );
+    assert_eq!(shop.rows("select n from {{ ref('sums') }}"), "6");
+    let published = format!(
+        "select count(*) as n from {}.builds where outcome = 'published'",
+        shop.ledger
+    );
+    assert_eq!(shop.rows(&published), "4");
+    let why = shop
+        .sandbox
+        .run(&["why", "orders", "2026-11-02", "--as-of", "2026-11-04"])
+        .expect(0);
+    assert!(
+        why.stdout.contains("its post-hook did not end well"),
+        "{}",
+        why.stdout
+    );
+    shop.by_hand(&format!("create table {told} (name varchar, n integer)"));
+    assert_eq!(
+        shop.build(4),
+        ["orders 01 02 03", "sums", "totals 01 02 03"]
+    );
+    let told = format!("select name, n from {told} order by name");
+    assert_eq!(shop.rows(&told), "orders 6, sums 6");
+    assert_eq!(shop.build(4), NOTHING);
+    assert_eq!(shop.rows(&told), "orders 6, sums 6");
+    // All of it into a new table: the hooks are run as well.
+    shop.models(&[(
+        "orders",
+        &orders(&hook).replace("amount,", "cast(amount as varchar) as amount,"),
+    )]);
+    assert_eq!(
+        shop.build_with(4, &["--select", "orders"], 0),
+        ["orders 01 02 03"]
+    );
+    assert_eq!(shop.rows(&told), "orders 6, orders 6, sums 6");
+}
+
+#[test]
+fn a_hook_that_fails_runs_again_with_the_next_build() {
+    a_hook_that_fails_runs_again(&shop(&[]));
+}
+
+#[test]
+fn a_hook_that_fails_runs_again_with_the_next_build_on_postgres() {
+    let shop = Shop::on_postgres("it_rules_hooks", &[]);
+    shop.first_days(3);
+    a_hook_that_fails_runs_again(&shop);
+}
+
+/// Also a model with hooks outside its transaction is judged before anybody sees it.
+fn a_model_with_hooks_is_judged_before(shop: &Shop) {
+    let sums = "{{ config(materialized='table', rebuild='when_stale', pre_hook=[{'sql': 'select 1', 'transaction': false}], post_hook=['select 2', {'sql': 'select 3', 'transaction': false}]) }}\nselect cast(sum(amount) as integer) as n from {{ source('landing', 'orders') }}";
+    shop.models(&[("sums", sums)]);
+    shop.sandbox.write(
+        "tests/small.sql",
+        "select * from {{ ref('sums') }} where n > 100",
+    );
+    assert_eq!(shop.build(4), ["sums"]);
+    shop.lands(2, &["2,500"]);
+    assert_eq!(shop.build_with(4, &[], 1), NOTHING);
+    assert_eq!(shop.status("small"), "fail");
+    assert_eq!(shop.rows("select n from {{ ref('sums') }}"), "9");
+    shop.lands(2, &["2,50"]);
+    assert_eq!(shop.build(4), ["sums"]);
+    assert_eq!(shop.rows("select n from {{ ref('sums') }}"), "56");
+}
+
+#[test]
+fn rule_6_a_model_with_hooks_outside_is_judged_before_it_is_seen() {
+    a_model_with_hooks_is_judged_before(&shop(&[]));
+}
+
+#[test]
+fn rule_6_a_model_with_hooks_outside_is_judged_before_it_is_seen_on_postgres() {
+    let shop = Shop::on_postgres("it_rules_judged", &[]);
+    shop.first_days(3);
+    a_model_with_hooks_is_judged_before(&shop);
+}
+
+/// A ledger that an earlier release has written is read by `plan` and brought up to date by `build`.
+fn the_layout_before_is_taken_over(shop: &Shop) {
+    shop.build(4);
+    let ledger = &shop.ledger;
+    for statement in [
+        "drop table L.hooks",
+        "alter table L.relations drop column columns",
+        "alter table L.builds drop column query_id",
+        "update L.builds set reason = null where outcome = 'published'",
+        "update L.layout set layout = 2",
+    ] {
+        shop.by_hand(&statement.replace("L.", &format!("{ledger}.")));
+    }
+    let layout = format!("select layout from {ledger}.layout");
+    let plan = shop
+        .sandbox
+        .run(&["plan", "--as-of", "2026-11-04", "--json"])
+        .expect(0);
+    assert!(plan.stdout.contains("\"steps\": []"), "{}", plan.stdout);
+    assert_eq!(shop.rows(&layout), "2");
+    assert_eq!(shop.build(4), NOTHING);
+    assert_eq!(shop.rows(&layout), "3");
+    shop.lands(2, &["2,9"]);
+    assert_eq!(shop.build(4), ["orders 02", "totals 02"]);
+}
+
+#[test]
+fn a_ledger_of_the_layout_before_is_taken_over() {
+    the_layout_before_is_taken_over(&orders_and_totals());
+}
+
+#[test]
+fn a_ledger_of_the_layout_before_is_taken_over_on_postgres() {
+    let models = [("orders", &*orders("")), ("totals", &*totals(""))];
+    let shop = Shop::on_postgres("it_rules_layout", &models);
+    shop.first_days(3);
+    the_layout_before_is_taken_over(&shop);
+}
+
+/// A view is made anew when its text or its parents' columns changed, and only then.
+fn a_view_follows_columns_and_not_code(shop: &Shop) {
+    let view = "{{ config(materialized='view', rebuild='when_stale') }}\nselect * from {{ ref('orders') }}";
+    let whole = |what: &str| {
+        format!(
+            "{{{{ config(materialized='table', rebuild='when_stale') }}}}\nselect {what} from {{{{ ref('orders') }}}}"
+        )
+    };
+    let over =
+        "{{ config(materialized='view', rebuild='when_stale') }}\nselect * from {{ ref('sums') }}";
+    shop.models(&[
+        ("orders", &orders("")),
+        ("shown", view),
+        ("sums", &whole("count(*) as n")),
+        ("over", over),
+    ]);
+    assert_eq!(shop.build(4), ["orders 01 02 03", "over", "shown", "sums"]);
+    assert_eq!(shop.build(4), NOTHING);
+    // Its code has changed, its columns have not.
+    let plan = || {
+        let args = [
+            "plan",
+            "--as-of",
+            "2026-11-04",
+            "--select",
+            "shown",
+            "orders",
+        ];
+        shop.sandbox.run(&args).expect(0).stdout
+    };
+    shop.models(&[(
+        "orders",
+        &orders("").replace("amount,", "amount * 1 as amount,"),
+    )]);
+    assert!(plan().contains("if changed"), "{}", plan());
+    assert_eq!(shop.build(4), ["orders 01 02 03"]);
+    assert_eq!(shop.build(4), NOTHING);
+    // New rows are no new columns, and the plan does not say that they might be.
+    shop.lands(2, &["2,9"]);
+    assert!(!plan().contains("if changed"), "{}", plan());
+    assert_eq!(shop.build(4), ["orders 02", "sums"]);
+    // A new column is; one of another type as well; the other view shows nothing of it.
+    for amount in [
+        "amount, amount as twice,",
+        "cast(amount as varchar) as amount, 1 as twice,",
+    ] {
+        shop.models(&[("orders", &orders("").replace("amount,", amount))]);
+        assert_eq!(shop.build(4), ["orders 01 02 03", "shown", "sums"]);
+        assert_eq!(shop.build(4), NOTHING);
+        assert!(
+            !shop
+                .rows("select max(twice) as t from {{ ref('shown') }}")
+                .is_empty()
+        );
+    }
+    shop.models(&[("sums", &whole("count(*) + 0 as n"))]);
+    assert_eq!(shop.build(4), ["sums"]);
+    shop.models(&[("sums", &whole("count(*) as m"))]);
+    assert_eq!(shop.build(4), ["over", "sums"]);
+    assert_eq!(shop.build(4), NOTHING);
+    shop.models(&[("over", &over.replace("select *", "select m"))]);
+    assert_eq!(shop.build(4), ["over"]);
+}
+
+#[test]
+fn a_view_is_made_anew_for_columns_and_not_for_code() {
+    a_view_follows_columns_and_not_code(&shop(&[]));
+}
+
+#[test]
+fn a_view_is_made_anew_for_columns_and_not_for_code_on_postgres() {
+    let shop = Shop::on_postgres("it_rules_views", &[]);
+    shop.first_days(3);
+    a_view_follows_columns_and_not_code(&shop);
+}
+
+#[test]
+fn rule_2_how_files_become_rows_is_code() {
+    let shop = orders_and_totals();
+    shop.build(4);
+    let sources = shop.sandbox.read("models/sources.yml");
+    let wider = sources.replace("amount, data_type: integer", "amount, data_type: bigint");
+    shop.sandbox.write("models/sources.yml", &wider);
+    assert_eq!(shop.build(4), ["orders 01 02 03", "totals 01 02 03"]);
+    assert_eq!(shop.build(4), NOTHING);
+}
+
+#[test]
+fn the_columns_of_a_query_are_asked_for_once_a_run() {
+    let shop = shop(&[
+        ("orders", &orders("batch_size=1")),
+        ("totals", &totals("batch_size=1")),
+    ]);
+    let described = |morning: u8| {
+        let as_of = format!("2026-11-{morning:02}");
+        let ran = shop
+            .sandbox
+            .run(&["--debug", "build", "--as-of", &as_of])
+            .expect(0);
+        let statements = ran.stdout.matches(") as built\nwhere 1 = 0").count();
+        (shop.built(), statements)
+    };
+    shop.build(2);
+    shop.first_days(12);
+    let (built, statements) = described(13);
+    assert_eq!(built.len(), 2);
+    assert!((1..=2).contains(&statements), "{statements}");
+    // Where the template does more than print its bounds, each batch is asked.
+    let branching = orders("batch_size=1").replace(
+        "amount,",
+        "{% if partition.start %}amount{% endif %} as amount,",
+    );
+    shop.models(&[("orders", &branching)]);
+    assert_eq!(described(13).1, 12);
+}
+
+#[test]
+fn rule_7_other_partitions_under_keep_are_refused_with_what_does_it() {
+    let keep = "on_code_change='keep'";
+    let shop = shop(&[("orders", &orders(keep))]);
+    shop.build(4);
+    let berlin = orders(keep).replace(
+        "partition_by='partition_date'",
+        "partition_by={'field': 'partition_date', 'timezone': 'Europe/Berlin'}",
+    );
+    shop.models(&[("orders", &berlin)]);
+    let ran = shop.ran(4, &[], 1);
+    assert!(
+        ran.stdout.contains("cut into other partitions"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("--full-refresh"), "{}", ran.stdout);
+    assert_eq!(shop.rows("select count(*) as n from orders"), "6");
+    assert_eq!(
+        shop.build_with(4, &["--full-refresh"], 0),
+        ["orders 01 02 03"]
+    );
+    assert_eq!(shop.build(4), NOTHING);
 }

@@ -112,7 +112,9 @@ struct World {
     files: Files,
 }
 
-const DAILY: &str = "materialized='incremental', partition_by='partition_date', begin='2026-10-28'";
+const DAILY: &str = "materialized='incremental', partition_by='partition_date', begin='2026-10-28', event_time='partition_date'";
+/// dbt's own batches, which have opted in: what has an `event_time` is filtered for each of them.
+const BATCHES: &str = "materialized='incremental', incremental_strategy='microbatch', event_time='partition_date', batch_size='day', begin='2026-10-28', rebuild='when_stale'";
 const MONTHLY: &str = "materialized='incremental', partition_by={'field': 'partition_date', 'granularity': 'month'}, begin='2026-10-01'";
 
 fn draw(dice: &mut Dice) -> World {
@@ -170,6 +172,11 @@ fn draw(dice: &mut Dice) -> World {
                     .replace("MAPPING", &format!(", partitions={mapping}"));
                 let body = WIDE[dice.below(3)].replace('P', &mapped);
                 (DAILY.to_owned(), Grain::Day, body)
+            }
+            (66..78, Grain::Day) if p >= 2 && grains[p].2 => {
+                let mut bodies = BODIES[..18].iter().filter(|body| !body.contains('Q'));
+                let body = bodies.nth(dice.below(8)).unwrap();
+                (BATCHES.to_owned(), Grain::Day, (*body).to_owned())
             }
             (_, Grain::Day) => (
                 DAILY.to_owned(),

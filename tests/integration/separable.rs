@@ -1,11 +1,12 @@
-//! The proof that days can be built together, against a database: what is proved of a random query
-//! must be so on random tables.
+//! The proofs that days can be built together, and that a test judges row by row, against a database:
+//! what is proved of a random query must be so on random tables.
 
 use std::cell::RefCell;
 use std::path::Path;
 
 use daygrain::adapter::{self, Connection};
 use daygrain::dialect::DUCKDB;
+use daygrain::sql::rowwise::judges_rows;
 use daygrain::sql::separable::{DailyRelation, separable};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -46,10 +47,12 @@ impl Database {
         for name in ["a", "b", "f"] {
             sql += &format!("create table {name}_rows (day int, id int, x int);");
         }
-        for (schema, days) in SCHEMAS {
+        let daily = SCHEMAS.map(|schema| (schema, &["a", "b"][..]));
+        let judged = PARTS.map(|schema| (schema, &["a"][..]));
+        for ((schema, days), daily) in daily.into_iter().chain(judged) {
             sql += &format!("create schema {schema};");
             for name in ["a", "b", "f"] {
-                let days = if name == "f" { "true" } else { days };
+                let days = if daily.contains(&name) { days } else { "true" };
                 sql += &format!(
                     "create view {schema}.{name} as select * from main.{name}_rows where {days};"
                 );
@@ -115,6 +118,9 @@ const SCHEMAS: [(&str, &str); 4] = [
     ("day2", "day = 2"),
     ("day3", "day = 3"),
 ];
+
+/// Schemas in which `a` alone has some of its rows.
+const PARTS: [(&str, &str); 2] = [("part", "day = 1"), ("rest", "day <> 1")];
 
 /// Tables of few rows, so that days, ids and whole rows meet often.
 fn tables() -> impl Strategy<Value = Vec<Vec<Row>>> {
@@ -306,6 +312,58 @@ fn days_that_are_proved_apart_are() {
         saved > 10,
         "only {saved} of {refused} were refused for good"
     );
+}
+
+#[test]
+fn tests_that_are_proved_to_judge_rows_do() {
+    let database = Database::new();
+    let (mut proved, mut found, mut saved) = (0, 0, 0);
+    let counts = RefCell::new((&mut proved, &mut found, &mut saved));
+    let config = Config {
+        cases: CASES,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let wrong = select(vec![
+        "x > 2",
+        "x is null",
+        "id = 1",
+        "x > id",
+        "day = 1 and x > 1",
+    ]);
+    let outcome = runner.run(
+        &(relation(), wrong, tables()),
+        |(relation, wrong, tables)| {
+            let sql = format!("select * from {relation} as q where {wrong}");
+            let mut counts = counts.borrow_mut();
+            let claimed = judges_rows(&DUCKDB, &sql, DAILY[0], &["b", "f"]);
+            if !claimed && *counts.2 >= 10 {
+                return Ok(());
+            }
+            database.fill(&tables);
+            let any = |schema| database.rows(schema, &sql).map(|rows| !rows.is_empty());
+            if let (Some(every), Some(part), Some(rest)) = (any("every"), any("part"), any("rest"))
+            {
+                if claimed {
+                    *counts.0 += 1;
+                    *counts.1 += i32::from(every);
+                    prop_assert_eq!(every, part || rest, "{}", sql);
+                } else {
+                    *counts.2 += i32::from(every != (part || rest));
+                }
+            }
+            Ok(())
+        },
+    );
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+    println!("{proved} proved, {found} with wrong rows; {saved} refused would have been wrong");
+    assert!(proved > CASES / 10, "only {proved} queries were proved");
+    assert!(found > 20, "only {found} of {proved} found something");
+    assert!(saved > 5, "only {saved} were refused for good");
 }
 
 const CASES: u32 = 1000;

@@ -2,18 +2,21 @@
 
 {% macro duckdb__list_relations_without_caching(schema_relation) -%}
   {%- set sql -%}
-select
-  table_catalog as database,
-  table_name as name,
-  table_schema as schema,
-  case table_type when 'VIEW' then 'view' else 'table' end as type
-from system.information_schema.tables
-where lower(table_schema) = lower({{ dbt.text_literal(schema_relation.schema) }})
-    {%- if schema_relation.database %}
-  and lower(table_catalog) = lower({{ dbt.text_literal(schema_relation.database) }})
-    {%- endif %}
+select database_name as database, table_name as name, schema_name as schema, 'table' as type
+from duckdb_tables()
+where {{ duckdb__within_schema(schema_relation) }}
+union all
+select database_name as database, view_name as name, schema_name as schema, 'view' as type
+from duckdb_views()
+where {{ duckdb__within_schema(schema_relation) }}
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
+{%- endmacro %}
+
+{% macro duckdb__within_schema(schema_relation) -%}
+lower(schema_name) = lower({{ dbt.text_literal(schema_relation.schema) }})
+    {%- if schema_relation.database %} and lower(database_name) = lower({{ dbt.text_literal(schema_relation.database) }})
+    {%- endif %}
 {%- endmacro %}
 
 
@@ -43,9 +46,9 @@ order by ordinal_position
 {% macro duckdb__list_schemas(database) -%}
   {%- set sql -%}
 select schema_name
-from system.information_schema.schemata
+from duckdb_schemas()
     {%- if database %}
-where lower(catalog_name) = lower({{ dbt.text_literal(database) }})
+where lower(database_name) = lower({{ dbt.text_literal(database) }})
     {%- endif %}
   {%- endset -%}
   {%- do return(run_query(sql)) -%}

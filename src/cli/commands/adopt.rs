@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::args::AdoptArgs;
 use super::super::pipeline::{self, Parsed, TemplateFlags};
@@ -13,7 +14,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::adopt::{self, Adopted, Place, Verified};
 use crate::executor::event::{self, Event};
 use crate::executor::look::{self, Ask, Look, Sight};
-use crate::executor::session::Session;
+use crate::executor::run;
+use crate::executor::session::{Session, SessionShared};
 use crate::manifest::{ResourceType, UniqueId};
 use crate::planner::board::{Board, ItemKind};
 use crate::planner::causes::listed;
@@ -37,10 +39,13 @@ pub fn adopt(invocation: &Invocation, args: AdoptArgs) -> CommandResult {
     let mut ask = work::clock(invocation, &parsed, &args.clock)?;
     work::bound(&mut ask, args.range.start.as_ref(), args.range.end.as_ref())?;
     let one = |wrong: Box<Diagnostic>| vec![*wrong];
-    let (mut sight, session) = look_and_record(invocation, &parsed, &ask)?;
+    let patience = args.lock.patience();
+    let (mut sight, session, shared) = look_and_record(invocation, &parsed, &ask, patience)?;
     let place = Place {
         project: &parsed.project,
         session: &session,
+        shared: &shared,
+        lock_timeout: patience,
     };
     let say = |text: String| invocation.report(Event::Output(event::Output::Text(text)));
     let followed: Vec<usize> = (0..sight.board.items.len())
@@ -128,12 +133,14 @@ fn look_and_record(
     invocation: &Invocation,
     parsed: &Parsed,
     ask: &Ask,
-) -> Result<(Sight, Arc<Session>), Vec<Diagnostic>> {
+    patience: Duration,
+) -> Result<(Sight, Arc<Session>, Arc<SessionShared>), Vec<Diagnostic>> {
     let project = &parsed.project;
     let one = |wrong: Box<Diagnostic>| vec![*wrong];
     let shared = invocation.sessions(parsed)?;
-    let session = Session::new(shared).map_err(pipeline::no_session);
+    let session = Session::new(Arc::clone(&shared)).map_err(pipeline::no_session);
     let session = Arc::new(session.map_err(one)?);
+    run::connect(&session, project, patience).map_err(one)?;
     let everything: BTreeSet<UniqueId> = project.manifest.nodes.keys().cloned().collect();
     let ask = Ask {
         as_of: ask.as_of,
@@ -151,7 +158,7 @@ fn look_and_record(
         let message = "nothing in this project is partitioned or `rebuild: when_stale`";
         vec![Diagnostic::error(Code::Usage, message)]
     })?;
-    Ok((sight, session))
+    Ok((sight, session, shared))
 }
 
 /// Hashes the rows of a model again, and records what is not as it was published.
@@ -163,8 +170,15 @@ pub fn verify(
     parsed: &Parsed,
     id: &UniqueId,
     ask: &Ask,
+    patience: Duration,
 ) -> Result<Verified, Vec<Diagnostic>> {
-    let (mut sight, session) = look_and_record(invocation, parsed, ask)?;
+    // Where nothing was ever published, no ledger is made for it.
+    let seen = partitions::view(invocation, parsed, id, ask.as_of)?;
+    if !seen.sight.ledger_exists {
+        return Ok(Verified::default());
+    }
+    drop(seen);
+    let (mut sight, session, shared) = look_and_record(invocation, parsed, ask, patience)?;
     let at = partitions::place(&sight.board, parsed, id)?;
     let range = match &sight.board.items[at].cut {
         Some(cut) => look::bounds(cut, ask),
@@ -173,6 +187,8 @@ pub fn verify(
     let place = Place {
         project: &parsed.project,
         session: &session,
+        shared: &shared,
+        lock_timeout: patience,
     };
     adopt::verify(place, &mut sight, at, range).map_err(|wrong| vec![*wrong])
 }

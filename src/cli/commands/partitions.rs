@@ -25,7 +25,13 @@ pub fn partitions(invocation: &Invocation, args: PartitionsArgs) -> CommandResul
     work::bound(&mut ask, args.range.start.as_ref(), args.range.end.as_ref())?;
     let mut outcome = Outcome::Success;
     let verified = match args.verify {
-        true => Some(super::adopt::verify(invocation, &parsed, &id, &ask)?),
+        true => Some(super::adopt::verify(
+            invocation,
+            &parsed,
+            &id,
+            &ask,
+            args.lock.patience(),
+        )?),
         false => None,
     };
     let view = view(invocation, &parsed, &id, ask.as_of)?;

@@ -94,8 +94,10 @@ pub fn run(invocation: &Invocation, args: RunArgs) -> CommandResult {
 /// # Errors
 /// As [`build`].
 pub fn test(invocation: &Invocation, args: TestArgs) -> CommandResult {
-    let job = Job::new(Work::Test, args.select, &args.work)
+    let mut job = Job::new(Work::Test, args.select, &args.work)
         .storing(invocation, args.store.store_failures);
+    job.partitions.clock = args.clock;
+    job.partitions.lock = args.lock;
     carry_out(invocation, job)
 }
 
@@ -181,6 +183,8 @@ fn carry_out(invocation: &Invocation, job: Job) -> CommandResult {
     if !failed && matches!(job.work, Work::Build | Work::Run) {
         hint(invocation, &results);
     }
+    // The process ends: taking a whole project apart would be the last thing that one waits for.
+    std::mem::forget(parsed);
     Ok(if failed {
         Outcome::Failed
     } else {
@@ -222,7 +226,7 @@ fn run_selected(
             work: job.work,
             threads: job.threads,
             ask,
-            lock_timeout: Duration::from_secs(job.partitions.lock_timeout),
+            lock_timeout: job.partitions.lock.patience(),
         },
     )
 }

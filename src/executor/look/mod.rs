@@ -28,6 +28,7 @@ use crate::ledger::{History, Ledger, RelationId, RunFacts, TestRow};
 use crate::manifest::UniqueId;
 use crate::manifest::partitioning::Partitioning;
 use crate::planner::board::{ALL, Board, Item, ItemKind, Scope};
+use crate::planner::causes::UnknownTable;
 use crate::planner::items::{self, Followed, Symbolic};
 
 /// What a look may do.
@@ -76,6 +77,8 @@ pub struct Sight {
     pub newest_build: i64,
     /// Items whose table was cut otherwise meanwhile.
     pub replaced: BTreeSet<usize>,
+    /// Tables that are there and of which no partition is known, by the place of their item.
+    pub unknown: BTreeMap<usize, UnknownTable>,
     /// The name of the hash that rows are hashed by.
     pub hash: String,
     /// What the user should know of the models before they are built.
@@ -126,6 +129,7 @@ pub fn look(
         session,
         ledger: ledger_of(project),
         mode,
+        layout: 0,
     };
     let ledger_exists = store.prepare().map_err(one)?;
     let facts = RunFacts {
@@ -158,6 +162,9 @@ pub fn look(
         .replaced(&followed.items, &mut histories, &read, &facts)
         .map_err(one)?;
     let files = sources(&store, &followed.items, &mut histories, &read, &facts, ask)?;
+    store
+        .columns_of_sources(&followed.items, &mut histories)
+        .map_err(one)?;
     let scopes = followed
         .items
         .iter()
@@ -177,6 +184,9 @@ pub fn look(
     if let Some(past) = store.past(&board).map_err(one)? {
         board = board.with_past(past);
     }
+    let unknown = store.unknown_tables(&board, &read);
+    let mut warnings = volatile_partitions(project, &followed, selected);
+    warnings.extend(replaced_tables(project, &board, &unknown, selected));
     Ok(Some(Sight {
         board,
         symbolic,
@@ -191,10 +201,40 @@ pub fn look(
             .collect(),
         newest_build: read.newest_build,
         replaced,
+        unknown,
         hash,
-        warnings: volatile_partitions(project, &followed, selected),
+        warnings,
         followed,
     }))
+}
+
+/// Warns of tables that the ledger has never heard of: what they hold beside what is built now is lost.
+fn replaced_tables(
+    project: &Project,
+    board: &Board,
+    unknown: &BTreeMap<usize, UnknownTable>,
+    selected: &BTreeSet<UniqueId>,
+) -> Vec<Diagnostic> {
+    let unheard = unknown
+        .iter()
+        .filter(|(_, table)| **table == UnknownTable::Unheard);
+    let items = unheard.map(|(at, _)| &board.items[*at]);
+    items
+        .filter(|item| selected.contains(&item.id))
+        .filter_map(|item| {
+            let node = project.manifest.nodes.get(&item.id)?;
+            let message = format!(
+                "the table of `{0}` is there and the ledger knows nothing of it: building `{0}` replaces it as a whole",
+                item.name
+            );
+            let warning = Diagnostic::warning(Code::Database, message);
+            let warning = warning.at(crate::source::Span::line(&node.file, 1));
+            Some(warning.help(format!(
+                "`daygrain adopt {}` takes over what it holds instead",
+                item.name
+            )))
+        })
+        .collect()
 }
 
 /// Warns of partitioned models whose rows depend on when they are built.

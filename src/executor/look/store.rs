@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::calendar::PartitionRange;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::engine::existing;
-use crate::executor::publish::{boundaries, read_content};
+use crate::executor::publish::{ColumnOrder, boundaries, columns_number, read_content};
 use crate::executor::session::Session;
 use crate::executor::{Project, schemas};
 use crate::jinja::context::{self, relation_value};
@@ -21,6 +21,7 @@ use crate::ledger::{
 };
 use crate::manifest::Node;
 use crate::planner::board::{ALL, Board, Item, ItemKind, PastRead, PastReads};
+use crate::planner::causes::UnknownTable;
 use crate::planner::items::is_passed_through;
 use crate::relation::Relation;
 use crate::table::{Datum, Table};
@@ -32,6 +33,9 @@ const MOST_RELATIONS: usize = 100;
 
 /// The inputs of how many builds are read by one query.
 const MOST_BUILDS: usize = 1000;
+
+/// The layout that brought the table of hooks that are still to run, and columns.
+const HOOKS_SINCE: i64 = 3;
 
 /// What was read of the ledger.
 #[derive(Default)]
@@ -49,6 +53,8 @@ pub(super) struct Store<'a> {
     pub(super) session: &'a Arc<Session>,
     pub(super) ledger: Ledger,
     pub(super) mode: Look,
+    /// The layout of the ledger that is there; 0 for none.
+    pub(super) layout: i64,
 }
 
 impl Store<'_> {
@@ -99,12 +105,14 @@ impl Store<'_> {
                     error.help("use the release that wrote it, or a later one"),
                 ));
             }
+            self.layout = layout;
             if layout == LAYOUT {
                 return Ok(true);
             }
         }
         if self.mode == Look::Reading {
-            return Ok(false);
+            // One of an earlier release is read as far as it goes.
+            return Ok(exists);
         }
         // Several runs may make it at the same time: what one has made, the next finds.
         for statement in self.ledger.create() {
@@ -112,6 +120,7 @@ impl Store<'_> {
                 self.run(&statement).map_err(|_| first)?;
             }
         }
+        self.layout = LAYOUT;
         Ok(true)
     }
 
@@ -139,6 +148,18 @@ impl Store<'_> {
             let known = history.attempts.get(&part).map_or(0, |known| known.build);
             if attempt.build > visible.max(known) {
                 history.attempts.insert(part, attempt);
+            }
+        }
+        if self.layout >= HOOKS_SINCE {
+            for row in &self.fetch(&self.ledger.read_columns())?.rows {
+                if let Some(history) = histories.get_mut(&RelationId(ledger::number(row, 0))) {
+                    history.columns = ledger::number(row, 1);
+                }
+            }
+            for (relation, first, last) in ledger::owed(&self.fetch(&self.ledger.read_hooks())?) {
+                if let Some(history) = histories.get_mut(&relation) {
+                    history.owed.push((first, last));
+                }
             }
         }
         let markers = self.fetch(&self.ledger.read_relations())?;
@@ -192,6 +213,59 @@ impl Store<'_> {
         }
         self.record_lost(items, histories, &lost, facts)?;
         Ok(lost.into_iter().map(|(at, _)| at).collect())
+    }
+
+    /// Looks at the columns of what views show and nothing here builds.
+    pub(super) fn columns_of_sources(
+        &self,
+        items: &[Item],
+        histories: &mut [History],
+    ) -> Result<(), Box<Diagnostic>> {
+        let views = items.iter().filter(|item| item.stores_nothing);
+        let shown: BTreeSet<usize> = views
+            .flat_map(|view| view.reads.iter().map(|read| read.item))
+            .collect();
+        for at in shown {
+            let item = &items[at];
+            let relation = match self.project.manifest.sources.get(&item.id) {
+                Some(source) => Some(&source.relation),
+                // What dbt's rules build each run, and nobody has recorded.
+                None if item.kind == ItemKind::Unversioned => {
+                    self.node(item).map(|node| &node.relation)
+                }
+                None => None,
+            };
+            let relation = relation.filter(|relation| existing(self.session, relation).is_some());
+            if let Some(relation) = relation {
+                let name = relation.render(self.project.facts.dialect);
+                let described = self.fetch(&format!("select * from {name} where 1 = 0"))?;
+                histories[at].columns = columns_number(&described, ColumnOrder::Counts);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds tables of which the ledger knows no partition.
+    pub(super) fn unknown_tables(
+        &self,
+        board: &Board,
+        read: &Read,
+    ) -> BTreeMap<usize, UnknownTable> {
+        let items = board.items.iter().enumerate();
+        items
+            .filter(|(at, item)| {
+                let known = board.histories[*at].records().next().is_some();
+                item.kind == ItemKind::Managed && item.cut.is_some() && !known
+            })
+            .filter_map(|(at, item)| {
+                existing(self.session, &self.node(item)?.relation)?;
+                let mut names = read.names.iter();
+                Some(match names.any(|(_, name)| *name == item.physical) {
+                    true => (at, UnknownTable::CutOtherwise),
+                    false => (at, UnknownTable::Unheard),
+                })
+            })
+            .collect()
     }
 
     /// Looks at the schemas of what is followed, unless that was done.
@@ -439,6 +513,7 @@ impl Store<'_> {
                 content: number,
                 rows: *rows,
                 reason: None,
+                query_id: None,
             })
             .collect())
     }

@@ -1,6 +1,6 @@
 //! The tests that judge what is about to be published, and tests that read files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::calendar::{Mapping, PartitionRange};
@@ -8,14 +8,15 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::compile::Shown;
 use crate::executor::event::{NodeFacts, NodeResult, NodeStatus};
 use crate::executor::node::run_shown;
-use crate::executor::reads::{BatchView, Built, Narrowed, Narrowing};
+use crate::executor::reads::{BatchView, Built, Narrowed, Narrowing, inlined_sources};
 use crate::executor::run::empty_result;
 use crate::executor::session::Session;
 use crate::executor::stage;
+use crate::manifest::partitioning::Partitioning;
 use crate::manifest::{Node, UniqueId};
 use crate::planner::Work;
 
-use super::{Desk, Job, Trouble};
+use super::{Audit, Desk, Job, Trouble};
 
 /// Runs the tests of what is about to be published, in its transaction.
 pub(super) fn judge(
@@ -24,9 +25,13 @@ pub(super) fn judge(
     job: &Job,
 ) -> Result<BTreeMap<UniqueId, NodeResult>, Box<Diagnostic>> {
     let mut audits = BTreeMap::new();
-    for test in &job.audits {
+    for Audit { test, narrowed } in &job.audits {
+        let judged = match narrowed {
+            true => Judged::New(job),
+            false => Judged::Whole(job),
+        };
         let facts = Arc::new(NodeFacts::new(test, desk.project.facts.dialect));
-        let result = run_judging(desk, session, test, &facts, Some(job));
+        let result = run_judging(desk, session, test, &facts, Some(judged));
         session.begin_node(&desk.project, Some(&job.node));
         let broken = !session.in_transaction();
         audits.insert(test.unique_id.clone(), result);
@@ -52,10 +57,10 @@ pub(super) fn run_judging(
     session: &Arc<Session>,
     test: &Arc<Node>,
     facts: &Arc<NodeFacts>,
-    job: Option<&Job>,
+    judged: Option<Judged<'_>>,
 ) -> NodeResult {
     let project = &desk.project;
-    let shown = match test_view(desk, session, test, job) {
+    let shown = match test_view(desk, session, test, judged) {
         Ok(Some(view)) => Shown::of_partitions(project, test, view),
         Ok(None) => Shown::of(project, test),
         Err(diagnostic) => {
@@ -77,7 +82,7 @@ pub(super) fn test_view(
     desk: &Desk,
     session: &Arc<Session>,
     test: &Node,
-    job: Option<&Job>,
+    judged: Option<Judged<'_>>,
 ) -> Result<Option<BatchView>, Box<Diagnostic>> {
     let mut reads = BTreeMap::new();
     let mut built = None;
@@ -90,29 +95,68 @@ pub(super) fn test_view(
         reads.insert((id.clone(), Mapping::All), Narrowed::Staged(staged));
         built.get_or_insert((&source.cut, source.due));
     }
-    if let Some(job) = job
-        && let Some(cut) = &job.cut
-    {
-        let built_now = |part: &i32| job.parts.iter().any(|built| built.part.partition == *part);
-        let ranges = ranges(job.outdated.iter().copied().filter(|part| !built_now(part)));
-        if !ranges.is_empty() {
-            let predicates: Vec<String> = ranges
-                .into_iter()
-                .map(|range| format!("({})", cut.predicate(&cut.field, range)))
-                .collect();
-            let visible = format!("not coalesce({}, false)", predicates.join(" or "));
-            let key = (job.node.unique_id.clone(), Mapping::All);
-            reads.insert(key, Narrowed::Where(visible));
-            built.get_or_insert((cut, job.range()));
+    let mut inlined = BTreeMap::new();
+    for id in inlined_sources(&desk.project.manifest, test) {
+        if let Some(source) = desk.files.get(&id) {
+            let reader = stage::StagedFor::Test;
+            let staged = stage::load(&desk.project, session, &source.files, source.due, reader)?;
+            inlined.insert(id, staged);
+            built.get_or_insert((&source.cut, source.due));
         }
     }
+    if let Some(judged) = judged
+        && let Some(cut) = &judged.job().cut
+        && let Some(rows) = judged.rows(cut)
+    {
+        let key = (judged.job().node.unique_id.clone(), Mapping::All);
+        reads.insert(key, Narrowed::Where(rows));
+        built.get_or_insert((cut, judged.job().range()));
+    }
     Ok(built.map(|(cut, range)| BatchView {
-        narrowing: Arc::new(Narrowing::new(reads)),
+        narrowing: Arc::new(Narrowing::new(reads).with_inlined(inlined)),
         built: Arc::new(Built {
             cut: Arc::clone(cut),
             range,
         }),
     }))
+}
+
+/// Which rows of the model a test looks at.
+#[derive(Clone, Copy)]
+pub(super) enum Judged<'j> {
+    /// All that would be visible, but for partitions that are still to be built anew.
+    Whole(&'j Job),
+    /// Those of the job.
+    New(&'j Job),
+}
+
+impl<'j> Judged<'j> {
+    fn job(self) -> &'j Job {
+        match self {
+            Judged::Whole(job) | Judged::New(job) => job,
+        }
+    }
+
+    /// The predicate of the rows; `None` for all.
+    fn rows(self, cut: &Partitioning) -> Option<String> {
+        let any = |parts: &mut dyn Iterator<Item = i32>| {
+            let predicates: Vec<String> = ranges(parts)
+                .into_iter()
+                .map(|range| format!("({})", cut.predicate(&cut.field, range)))
+                .collect();
+            predicates.join(" or ")
+        };
+        let built = |job: &'j Job| job.parts.iter().map(|part| part.part.partition);
+        match self {
+            Judged::New(job) => Some(any(&mut built(job))),
+            Judged::Whole(job) => {
+                let built: BTreeSet<i32> = built(job).collect();
+                let others = job.outdated.iter().copied();
+                let outdated = any(&mut others.filter(|part| !built.contains(part)));
+                (!outdated.is_empty()).then(|| format!("not coalesce({outdated}, false)"))
+            }
+        }
+    }
 }
 
 /// Ascending partitions as ranges without gaps.

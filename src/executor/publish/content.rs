@@ -203,6 +203,27 @@ pub(super) fn hashed_columns(
         .collect()
 }
 
+/// Whether the order of columns makes a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnOrder {
+    /// The table has them in this order.
+    Counts,
+    /// The table keeps an order of its own.
+    IsKept,
+}
+
+/// A number that tells columns from others, by names and types; never 0.
+pub fn columns_number(described: &Table, order: ColumnOrder) -> i64 {
+    let columns = described.columns.iter();
+    let mut columns: Vec<String> = columns
+        .map(|column| format!("{} {}", column.name.to_lowercase(), column.data_type))
+        .collect();
+    if order == ColumnOrder::IsKept {
+        columns.sort();
+    }
+    ledger::hash64(&[&columns.join(", ")]) | 1
+}
+
 /// The names and types of columns, which are part of the content.
 pub(super) fn signature(described: &Table) -> String {
     let columns: Vec<String> = described

@@ -1,7 +1,7 @@
 //! Write, audit, publish: how partitions become visible, with their record, in one transaction.
 //!
 //! ```text
-//! lease -> begin -> delete -> insert -> audits -> count and hash -> ledger -> fence -> commit
+//! lease -> begin -> delete -> insert -> audits -> count and hash -> ledger -> fence -> commit -> hooks
 //! ```
 //!
 //! Whatever fails on the way, or a crash at any moment, leaves the partitions that were there and a
@@ -9,23 +9,25 @@
 
 mod audit;
 mod content;
+mod hooks;
 mod partitions;
 mod record;
 mod whole;
 
 pub use audit::run_test;
 pub use content::{
-    Content, Stored, boundaries, nothing_stored, partition_of, read_content, stored_partitions,
-    stored_whole,
+    ColumnOrder, Content, Stored, boundaries, columns_number, nothing_stored, partition_of,
+    read_content, stored_partitions, stored_whole,
 };
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Project;
 use super::engine::existing;
 use super::event::{NodeFacts, NodeResult};
+use super::lease::{self, Wanted};
 use super::run::empty_result;
 use super::session::Session;
 use super::{locate, schemas, stage};
@@ -40,7 +42,7 @@ use crate::manifest::partitioning::Partitioning;
 use crate::manifest::{Node, UniqueId};
 use crate::planner::board::{ALL, BatchPart};
 use crate::relation::Relation;
-use crate::table::{Datum, Table};
+use crate::table::Table;
 use partitions::{publish_partitions, publish_reshaped};
 use record::{keep_refused, record_failure};
 use whole::publish_whole;
@@ -63,6 +65,34 @@ pub struct Desk {
     pub lease_seconds: u32,
     /// The sources that have files, for the tests that read them.
     pub files: BTreeMap<UniqueId, DueFiles>,
+    /// The columns of queries that differ in literals alone.
+    pub columns: KnownColumns,
+}
+
+/// The columns of models' queries, each asked for once while no relation of the run changes its own.
+#[derive(Debug, Default)]
+pub struct KnownColumns {
+    known: Mutex<HashMap<UniqueId, Arc<Table>>>,
+}
+
+impl KnownColumns {
+    fn lock(&self) -> MutexGuard<'_, HashMap<UniqueId, Arc<Table>>> {
+        let known = self.known.lock();
+        known.expect("no holder of the columns' lock panics")
+    }
+
+    fn get(&self, id: &UniqueId) -> Option<Arc<Table>> {
+        self.lock().get(id).cloned()
+    }
+
+    fn keep(&self, id: &UniqueId, columns: &Arc<Table>) {
+        self.lock().insert(id.clone(), Arc::clone(columns));
+    }
+
+    /// Forgets all, since a relation has other columns now.
+    fn forget(&self) {
+        self.lock().clear();
+    }
 }
 
 /// A source's files, and which of its partitions are due.
@@ -95,6 +125,8 @@ pub struct Job {
     pub outdated: Vec<i32>,
     /// What it reads, by call.
     pub reads: Vec<JobRead>,
+    /// What ephemeral models inside it read of files, by mapping.
+    pub inlined: Vec<JobRead>,
     /// The relations that it reads, for the check that nobody else published meanwhile.
     pub parents: Vec<RelationId>,
     /// The newest build when the ledger was read last.
@@ -102,15 +134,21 @@ pub struct Job {
     /// The newest partition that is closed.
     pub newest_closed: i32,
     /// The tests that judge it before it is published.
-    pub audits: Vec<Arc<Node>>,
+    pub audits: Vec<Audit>,
     /// Whether its rows are hashed.
     pub hashed: bool,
+    /// What tells its columns from others now; `None` where no view that is followed shows them.
+    pub columns: Option<i64>,
+    /// Whether its query is the same for all partitions but for literals.
+    pub is_alike: bool,
     /// Whether its table is there.
     pub exists: bool,
     /// Whether the table's columns were compared with the query's in this run.
     pub compared: bool,
     /// Whether everything is built into a new table that replaces the old one.
     pub reshape: bool,
+    /// Whether the table that is there was cut into other partitions, and nobody asked for all of it.
+    pub recut: bool,
     /// Partitions that are in the old table and would not be in the new one.
     pub left_over: Vec<i32>,
     /// What has the table's name now.
@@ -125,6 +163,16 @@ pub struct Job {
     pub reads_sources: bool,
 }
 
+/// A test that judges a job.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// The test.
+    pub test: Arc<Node>,
+    /// Whether it needs look at the job's partitions only: it judges row by row, and has passed on the
+    /// rest.
+    pub narrowed: bool,
+}
+
 /// One partition of a job.
 #[derive(Clone, Debug)]
 pub struct Part {
@@ -134,6 +182,8 @@ pub struct Part {
     pub before: Option<Record>,
     /// What it reads, for the ledger.
     pub inputs: Vec<Input>,
+    /// Why it is built, for the ledger.
+    pub because: String,
 }
 
 impl Part {
@@ -169,6 +219,8 @@ pub struct Ended {
     pub result: Option<NodeResult>,
     /// Rows that were written.
     pub rows: u64,
+    /// What tells its columns from others, where a view that is followed shows them.
+    pub columns: Option<i64>,
     /// The table's columns are not the query's: everything must be built anew, at once.
     pub reshape: bool,
     /// Somebody else published what the job reads or builds: it must be judged again.
@@ -192,6 +244,8 @@ impl Ended {
 enum Trouble {
     /// A statement failed, or what was built is not what may be published.
     Failed(Box<Diagnostic>),
+    /// A hook failed, which has nothing to do with single partitions.
+    Hook(Box<Diagnostic>),
     /// Tests refused it.
     Refused(String),
     /// See [`Ended::reshape`].
@@ -254,7 +308,7 @@ fn build_parts(
                 build_parts(desk, session, &half, ended, result);
             }
         }
-        Trouble::Failed(mut diagnostic) => {
+        Trouble::Failed(mut diagnostic) | Trouble::Hook(mut diagnostic) => {
             locate::place(&mut diagnostic, &job.node, result.compiled_code.as_deref());
             let reason = diagnostic.message.clone();
             if result.diagnostic.is_none() {
@@ -321,6 +375,14 @@ impl Job {
     }
 }
 
+/// Takes a number for each part of a job. It is done before the transaction: a sequence may make other
+/// sessions wait for the end of one that has taken numbers of it.
+fn take_numbers(desk: &Desk, session: &Session, job: &Job) -> Result<Vec<i64>, Box<Diagnostic>> {
+    let table = fetch(session, &desk.ledger.take_numbers(job.parts.len()))?;
+    let rows = table.rows.iter();
+    Ok(rows.map(|row| ledger::number(row, 0)).collect())
+}
+
 /// Builds and publishes the parts of a job in one transaction.
 fn attempt(
     desk: &Desk,
@@ -329,7 +391,7 @@ fn attempt(
     ended: &mut Ended,
     result: &mut NodeResult,
 ) -> Result<(), Trouble> {
-    let fence = lease(desk, session, job)?;
+    let fence = take_lease(desk, session, job)?;
     let alone = match fence {
         Some(_) => moved(desk, session, job).and_then(|()| made(desk, session, job)),
         None => Ok(()),
@@ -343,12 +405,7 @@ fn attempt(
     if let Some(fence) = fence {
         session.release();
         let _ = session.rollback();
-        // What is not given back runs out.
-        let _ = session.query(
-            &desk.ledger.free_lease(job.relation, fence),
-            Transaction::AsIs,
-            Fetch::Nothing,
-        );
+        lease::give_back(session, &desk.ledger, job.relation, fence);
     }
     let published = published.map_err(|(trouble, audits)| {
         ended.judged(audits);
@@ -357,6 +414,7 @@ fn attempt(
     ended.judged(published.audits);
     ended.published.extend(published.records);
     ended.rows += published.rows;
+    ended.columns = published.columns.or(ended.columns);
     Ok(())
 }
 
@@ -365,6 +423,7 @@ struct Published {
     records: Vec<(i32, Record)>,
     audits: BTreeMap<UniqueId, NodeResult>,
     rows: u64,
+    columns: Option<i64>,
 }
 
 type Attempted = Result<Published, (Trouble, BTreeMap<UniqueId, NodeResult>)>;
@@ -374,39 +433,19 @@ fn none_judged<T: Into<Trouble>>(trouble: T) -> (Trouble, BTreeMap<UniqueId, Nod
 }
 
 /// Takes the relation's lease, waiting for whoever holds it; `None` where the file's lock is enough.
-fn lease(desk: &Desk, session: &Session, job: &Job) -> Result<Option<i64>, Trouble> {
+fn take_lease(desk: &Desk, session: &Session, job: &Job) -> Result<Option<i64>, Trouble> {
     if !desk.shared {
         return Ok(None);
     }
-    let until = Instant::now() + desk.lock_timeout;
-    loop {
-        let sql = desk
-            .ledger
-            .take_lease(job.relation, &desk.facts.run, desk.lease_seconds);
-        let taken = session.query(&sql, Transaction::AsIs, Fetch::Rows)?;
-        if let Some(row) = taken.table.rows.first() {
-            return Ok(Some(ledger::number(row, 0)));
-        }
-        if Instant::now() >= until {
-            let message = format!(
-                "`{}` is being built by the run {}, which holds its lease",
-                job.node.name,
-                holder(desk, session, job)
-            );
-            let error = Diagnostic::error(Code::DatabaseLocked, message)
-                .help("wait for it, or give --lock-timeout more time");
-            return Err(Trouble::Failed(Box::new(error)));
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-/// The run that holds the lease of what a job builds.
-fn holder(desk: &Desk, session: &Session, job: &Job) -> String {
-    let held = fetch(session, &desk.ledger.read_lease(job.relation));
-    let held = held.ok().and_then(|table| table.rows.into_iter().next());
-    let name = held.as_ref().and_then(|row| row.first());
-    name.map(Datum::to_text).unwrap_or_default()
+    let wanted = Wanted {
+        ledger: &desk.ledger,
+        facts: &desk.facts,
+        relation: job.relation,
+        name: &job.node.name,
+        seconds: desk.lease_seconds,
+        patience: desk.lock_timeout,
+    };
+    Ok(Some(lease::take(session, wanted)?))
 }
 
 /// Runs a macro that gives one statement.

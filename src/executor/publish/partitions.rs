@@ -15,7 +15,7 @@ use crate::executor::node::{self};
 use crate::executor::reads::{BatchView, Built, Narrowed, Narrowing};
 use crate::executor::session::Session;
 use crate::executor::stage;
-use crate::jinja::context::{self, relation_value};
+use crate::jinja::context::relation_value;
 use crate::jinja::language::{Scope, list};
 use crate::jinja::port::CacheChange;
 use crate::jinja::{Value, Warehouse};
@@ -28,9 +28,14 @@ use crate::relation::{Relation, RelationKind};
 use crate::table::Table;
 
 use super::audit::{empty, judge, refuse};
-use super::content::{Content, content, partition_of};
-use super::record::record;
-use super::{Attempted, Desk, Job, Part, Published, Trouble, begin, fetch, none_judged, run, text};
+use super::content::{ColumnOrder, Content, columns_number, content, partition_of};
+use super::hooks::{self, Outside};
+use super::record::{Claim, record};
+use super::take_numbers;
+
+use super::{
+    Attempted, Desk, Job, JobRead, Part, Published, Trouble, begin, fetch, none_judged, run, text,
+};
 
 /// Where a cumulative model finds its own earlier partitions.
 #[derive(Clone, Copy)]
@@ -50,14 +55,15 @@ pub(super) fn narrowing(
     own: Own<'_>,
 ) -> Result<Narrowing, Box<Diagnostic>> {
     let mut reads = BTreeMap::new();
+    let wanted = |read: &JobRead| match &job.cut {
+        Some(own) => read.mapping.reads(range, &own.calendar, &read.cut.calendar),
+        None => PartitionRange::new(read.cut.calendar.begin, i32::MAX),
+    };
     for read in &job.reads {
-        let wanted = match &job.cut {
-            Some(own) => read.mapping.reads(range, &own.calendar, &read.cut.calendar),
-            None => PartitionRange::new(read.cut.calendar.begin, i32::MAX),
-        };
+        let wanted = wanted(read);
         let is_self = read.upstream == job.node.unique_id;
         let narrowed = if let Some(files) = &read.files {
-            let reader = stage::StagedFor::Model;
+            let reader = stage::StagedFor::Model(read.mapping);
             Narrowed::Staged(stage::load(&desk.project, session, files, wanted, reader)?)
         } else if is_self {
             match own {
@@ -76,7 +82,22 @@ pub(super) fn narrowing(
         };
         reads.insert((read.upstream.clone(), read.mapping), narrowed);
     }
-    Ok(Narrowing::new(reads))
+    let mut files: BTreeMap<&UniqueId, (PartitionRange, &stage::SourceFiles)> = BTreeMap::new();
+    for read in &job.inlined {
+        let Some(of_source) = read.files.as_deref() else {
+            continue;
+        };
+        let more = wanted(read);
+        let (range, _) = files.entry(&read.upstream).or_insert((more, of_source));
+        *range = PartitionRange::new(range.first.min(more.first), range.last.max(more.last));
+    }
+    let mut inlined = BTreeMap::new();
+    for (source, (range, files)) in files {
+        let reader = stage::StagedFor::Inlined;
+        let staged = stage::load(&desk.project, session, files, range, reader)?;
+        inlined.insert(source.clone(), staged);
+    }
+    Ok(Narrowing::new(reads).with_inlined(inlined))
 }
 
 /// A query without rows that has a model's declared columns: what a cumulative model starts from.
@@ -113,7 +134,7 @@ pub(super) struct Prepared {
     shown: Shown,
     scope: Scope,
     sql: Arc<str>,
-    described: Table,
+    described: Arc<Table>,
 }
 
 /// Renders a batch's query, and asks the database which columns it has.
@@ -146,13 +167,21 @@ pub(super) fn prepare(
     result.compile = Some((started, SystemTime::now()));
     let (scope, _) = node_scope(project, session, &job.node, &shown, Vec::new());
     let sql = Arc::clone(&compiled.sql);
-    let describe = text(
-        desk,
-        &scope,
-        "describe_query",
-        &[Value::from(Arc::clone(&sql))],
-    )?;
-    let described = fetch(session, &describe)?;
+    // A cumulative model reads its declared columns where there is no table yet.
+    let alike = job.is_alike && matches!(own, Own::Table(_));
+    let known = desk.columns.get(&job.node.unique_id).filter(|_| alike);
+    let described = match known {
+        Some(known) => known,
+        None => {
+            let arguments = [Value::from(Arc::clone(&sql))];
+            let describe = text(desk, &scope, "describe_query", &arguments)?;
+            let described = Arc::new(fetch(session, &describe)?);
+            if alike {
+                desk.columns.keep(&job.node.unique_id, &described);
+            }
+            described
+        }
+    };
     Ok(Prepared {
         shown,
         scope,
@@ -219,8 +248,9 @@ pub(super) fn publish_partitions(
         true => Own::Table(relation),
         false => Own::Missing,
     };
+    let started = jiff::Timestamp::now();
     let batch = prepare(desk, session, job, cut, own, result).map_err(none_judged)?;
-    run_hooks(desk, session, &batch.scope, &job.node, "pre-hook").map_err(none_judged)?;
+    hooks::before(desk, session, &batch.scope, &job.node, Outside::All).map_err(none_judged)?;
     if !job.exists {
         session.begin().map_err(none_judged)?;
         create_table(desk, session, &batch, relation, cut).map_err(none_judged)?;
@@ -238,11 +268,15 @@ pub(super) fn publish_partitions(
     let delete = [relation_value(dialect, relation), Value::from(predicate)];
     let delete = text(desk, &batch.scope, "delete_partitions", &delete).map_err(none_judged)?;
 
+    let mut claim = claim(desk, session, job, fence).map_err(none_judged)?;
+    claim.started = started;
+    claim.columns = shown_columns(job, &batch.described);
     pause(&desk.project, "before-begin");
     begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
     run(session, &delete).map_err(none_judged)?;
     pause(&desk.project, "after-delete");
     let inserted = run(session, &insert).map_err(none_judged)?;
+    claim.query_id.clone_from(&inserted.query_id);
     pause(&desk.project, "after-insert");
     let (audits, content) = examine(desk, session, job, cut, &batch)?;
     pause(&desk.project, "after-audits");
@@ -254,15 +288,37 @@ pub(super) fn publish_partitions(
         let outside = outside(session, job, cut, &batch.sql);
         return Err(judged(Trouble::Failed(Box::new(outside))));
     }
-    let records = record(desk, session, job, &content, fence).map_err(judged)?;
-    run_hooks(desk, session, &batch.scope, &job.node, "post-hook")
-        .map_err(|diagnostic| (Trouble::Failed(diagnostic), audits.clone()))?;
+    let records = record(desk, session, job, &content, &claim).map_err(judged)?;
     result.rows_affected = Some(result.rows_affected.unwrap_or(0) + counted.unsigned_abs());
-    Ok(Published {
+    let published = Published {
         records,
         audits,
         rows: counted.unsigned_abs(),
+        columns: claim.columns,
+    };
+    hooks::after(desk, session, &batch.scope, job, Outside::All, published)
+}
+
+fn claim(
+    desk: &Desk,
+    session: &Session,
+    job: &Job,
+    fence: Option<i64>,
+) -> Result<Claim, Box<Diagnostic>> {
+    Ok(Claim {
+        fence,
+        numbers: take_numbers(desk, session, job)?,
+        started: jiff::Timestamp::now(),
+        query_id: None,
+        outside: Outside::All,
+        columns: None,
     })
+}
+
+/// What tells the columns of what is built from others, where a view shows them.
+fn shown_columns(job: &Job, described: &Table) -> Option<i64> {
+    job.columns?;
+    Some(columns_number(described, ColumnOrder::IsKept))
 }
 
 /// What a batch has become, judged in the open transaction: its tests, its rows and their hashes.
@@ -310,6 +366,17 @@ pub(super) fn publish_reshaped(
         .map(|identifier| format!("{identifier}__daygrain_new").into());
     new.kind = Some(RelationKind::Table);
     let name = new.render(dialect);
+    let whole = BatchView {
+        narrowing: Arc::new(Narrowing::default()),
+        built: Arc::new(Built {
+            cut: Arc::clone(cut),
+            range: job.range(),
+        }),
+    };
+    let whole = Shown::of_partitions(&desk.project, &job.node, whole);
+    let (whole, _) = node_scope(&desk.project, session, &job.node, &whole, Vec::new());
+    hooks::before(desk, session, &whole, &job.node, Outside::All).map_err(none_judged)?;
+    let mut claim = claim(desk, session, job, fence).map_err(none_judged)?;
     begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
     run(session, &format!("drop table if exists {name}")).map_err(none_judged)?;
     let mut last: Option<Prepared> = None;
@@ -330,11 +397,13 @@ pub(super) fn publish_reshaped(
         let insert = batch.insert(desk, &part, cut, &new).map_err(none_judged)?;
         let inserted = run(session, &insert).map_err(none_judged)?;
         written += inserted.rows_affected.unwrap_or(0);
+        claim.query_id = inserted.query_id;
         last = Some(batch);
     }
     let Some(batch) = last else {
         return Err(none_judged(Trouble::Moved));
     };
+    claim.columns = shown_columns(job, &batch.described);
     if let Some(existing) = &job.existing {
         let arguments = [
             relation_value(dialect, &job.node.relation.of_kind(RelationKind::Table)),
@@ -353,12 +422,15 @@ pub(super) fn publish_reshaped(
         let outside = outside(session, job, cut, &batch.sql);
         return Err(judged(Trouble::Failed(Box::new(outside))));
     }
-    let records = record(desk, session, job, &content, fence).map_err(judged)?;
-    Ok(Published {
+    let records = record(desk, session, job, &content, &claim).map_err(judged)?;
+    let published = Published {
         records,
         audits,
         rows: counted.unsigned_abs(),
-    })
+        columns: claim.columns,
+    };
+    desk.columns.forget();
+    hooks::after(desk, session, &whole, job, Outside::All, published)
 }
 
 /// Refuses a new table that would lack what the old one has.
@@ -366,11 +438,14 @@ pub(super) fn may_reshape(job: &Job, cut: &Partitioning) -> Result<(), Box<Diagn
     let name = &job.node.name;
     let mut parts = job.parts.iter();
     let kept = parts.any(|part| part.before.is_some() && part.part.why != Why::Forced);
-    let kept = kept || !job.left_over.is_empty();
+    let kept = kept || job.recut || !job.left_over.is_empty();
     if cut.on_code_change == OnCodeChange::Keep && kept {
-        let message = format!(
-            "columns of `{name}` were removed or have other types, and `on_code_change: keep` leaves its partitions as they are"
-        );
+        let what = match job.recut {
+            true => format!("`{name}` is cut into other partitions than its table"),
+            false => format!("columns of `{name}` were removed or have other types"),
+        };
+        let message =
+            format!("{what}, and `on_code_change: keep` leaves its partitions as they are");
         let error = Diagnostic::error(Code::Database, message);
         return Err(Box::new(error.help(format!(
             "build all of it anew: daygrain build --select {name} --full-refresh"
@@ -411,29 +486,6 @@ pub(super) fn groups(parts: &[Part], most: usize) -> Vec<Vec<Part>> {
     groups
 }
 
-/// Hooks run outside the transaction that publishes: one of them might end it.
-pub(super) fn run_hooks(
-    desk: &Desk,
-    session: &Arc<Session>,
-    scope: &Scope,
-    node: &Node,
-    which: &str,
-) -> Result<(), Box<Diagnostic>> {
-    if node.config.get(which).is_none() {
-        return Ok(());
-    }
-    let hooks = context::hook_values(node.config.get(which));
-    for inside in [false, true] {
-        desk.project.engine.call(
-            "run_hooks",
-            &[hooks.clone(), Value::from(inside)],
-            &[],
-            scope,
-        )?;
-    }
-    session.commit()
-}
-
 /// Makes an empty table for a batch's rows, in the open transaction.
 pub(super) fn create_table(
     desk: &Desk,
@@ -465,6 +517,7 @@ pub(super) fn create_table(
         .engine
         .call("create_indexes", &[target], &[], &batch.scope)?;
     session.note(CacheChange::Added(relation.of_kind(RelationKind::Table)));
+    desk.columns.forget();
     Ok(())
 }
 
@@ -500,6 +553,7 @@ pub(super) fn add_columns(
             column.data_type
         );
         run(session, &sql)?;
+        desk.columns.forget();
     }
     Ok(())
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::heartbeat::pause;
+use crate::executor::lease;
+use crate::executor::look::civil_text;
 use crate::executor::schemas;
 use crate::executor::session::Session;
 use crate::jinja::Warehouse;
@@ -13,7 +15,24 @@ use crate::ledger::{self, Build, Input, MOST_RECORDS, Outcome, Record, RecordSta
 
 use super::content::Content;
 use super::content::nothing_stored;
-use super::{Desk, Job, Trouble, fetch, holder, run, text};
+use super::hooks::{self, Outside};
+use super::{Desk, Job, Trouble, fetch, run, text};
+
+/// What a publish has in hand before its transaction begins.
+pub(super) struct Claim {
+    /// The fencing number of its lease, where there are leases.
+    pub fence: Option<i64>,
+    /// The numbers of its builds.
+    pub numbers: Vec<i64>,
+    /// When the work on it began.
+    pub started: jiff::Timestamp,
+    /// What the database calls the statement that wrote the rows, where it has such names.
+    pub query_id: Option<String>,
+    /// Which hooks run when it is committed.
+    pub outside: Outside,
+    /// What tells the columns of what is built from others, where a view shows them.
+    pub columns: Option<i64>,
+}
 
 /// Writes the ledger's rows and the fence, and commits.
 pub(super) fn record(
@@ -21,13 +40,11 @@ pub(super) fn record(
     session: &Arc<Session>,
     job: &Job,
     content: &Content,
-    fence: Option<i64>,
+    claim: &Claim,
 ) -> Result<Vec<(i32, Record)>, Trouble> {
-    let numbers = fetch(session, &desk.ledger.take_numbers(job.parts.len()))?;
     let mut records = Vec::new();
     let (mut builds, mut inputs) = (Vec::new(), Vec::new());
-    for (part, row) in job.parts.iter().zip(&numbers.rows) {
-        let number = ledger::number(row, 0);
+    for (part, number) in job.parts.iter().zip(claim.numbers.iter().copied()) {
         let partition = part.part.partition;
         let nothing = (0, nothing_stored(&desk.hash));
         let (rows, text) = content.get(&partition).unwrap_or(&nothing);
@@ -50,7 +67,8 @@ pub(super) fn record(
             version: same.map_or(number, |before| before.version),
             content,
             rows: *rows,
-            reason: None,
+            reason: Some(part.because.clone()),
+            query_id: claim.query_id.clone(),
         };
         inputs.extend(part.inputs.iter().map(|input| Input {
             build: number,
@@ -71,8 +89,7 @@ pub(super) fn record(
         ));
         builds.push(build);
     }
-    let started = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
-    let started = started.datetime().to_string().replace('T', " ");
+    let started = civil_text(claim.started);
     if !job.compared {
         // The first of the run: what follows finds it there.
         let (name, shape) = &job.names;
@@ -92,17 +109,24 @@ pub(super) fn record(
             run(session, &sql)?;
         }
     }
+    if let Some(columns) = claim.columns.filter(|_| claim.columns != job.columns) {
+        run(session, &desk.ledger.set_columns(job.relation, columns))?;
+    }
+    if hooks::follow(&job.node, claim.outside) {
+        let (first, last) = hooks::numbers(&records);
+        run(session, &desk.ledger.owe_hooks(job.relation, first, last))?;
+    }
     if !desk.project.facts.dialect.counts_rows && (!job.exists || job.cut.is_none() || job.reshape)
     {
         set_marker(desk, session, job)?;
     }
     pause(&desk.project, "after-ledger");
-    if let Some(fence) = fence {
+    if let Some(fence) = claim.fence {
         let beat = fetch(session, &desk.ledger.beat(job.relation, fence));
         if !beat.as_ref().is_ok_and(|beat| !beat.rows.is_empty()) {
             session.release();
             let _ = session.rollback();
-            let holder = holder(desk, session, job);
+            let holder = lease::holder(session, &desk.ledger, job.relation);
             return Err(match beat {
                 Err(other) if holder.is_empty() || holder == desk.facts.run => other.into(),
                 _ => taken_over(job, &holder).into(),
@@ -176,10 +200,10 @@ pub(super) fn record_failure(
                 content: 0,
                 rows: 0,
                 reason: Some(reason.to_owned()),
+                query_id: None,
             })
             .collect();
-        let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
-        let started = now.datetime().to_string().replace('T', " ");
+        let started = civil_text(jiff::Timestamp::now());
         session.begin()?;
         run(
             session,

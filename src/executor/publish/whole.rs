@@ -7,23 +7,25 @@ use serde_json::Value as Json;
 
 use crate::calendar::PartitionRange;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::executor::compile::Shown;
+use crate::executor::compile::{Shown, node_scope};
 use crate::executor::event::NodeResult;
+use crate::executor::heartbeat::pause;
 use crate::executor::node::run_shown;
 use crate::executor::reads::{BatchView, Built};
 use crate::executor::schemas;
 use crate::executor::session::Session;
-use crate::jinja::{Warehouse, context};
+use crate::jinja::Warehouse;
+use crate::manifest::ResourceType;
 use crate::manifest::partitioning::ContentHash;
-use crate::manifest::{Node, ResourceType};
 use crate::planner::Work;
 use crate::planner::board::ALL;
 
 use super::audit::{empty, judge, refuse};
-use super::content::{Content, stored_whole};
+use super::content::{ColumnOrder, Content, columns_number, stored_whole};
+use super::hooks::{self, Outside};
 use super::partitions::{Own, narrowing};
-use super::record::record;
-use super::{Attempted, Desk, Job, Published, Trouble, none_judged};
+use super::record::{Claim, record};
+use super::{Attempted, Desk, Job, Published, Trouble, begin, fetch, none_judged, take_numbers};
 
 /// Builds what has one partition by its materialization, inside the transaction that records it.
 pub(super) fn publish_whole(
@@ -39,22 +41,32 @@ pub(super) fn publish_whole(
         Some(view) => Shown::of_partitions(project, &job.node, view),
         None => Shown::of(project, &job.node),
     };
-    // What runs outside a transaction cannot be part of ours.
-    let holds = dialect.transactional_ddl && !has_outside_hooks(&job.node);
-    if holds {
-        session.begin().map_err(none_judged)?;
-        session.hold();
+    let (scope, _) = node_scope(project, session, &job.node, &shown, Vec::new());
+    hooks::before(desk, session, &scope, &job.node, Outside::Marked).map_err(none_judged)?;
+    let mut claim = Claim {
+        fence,
+        numbers: take_numbers(desk, session, job).map_err(none_judged)?,
+        started: jiff::Timestamp::now(),
+        query_id: None,
+        outside: Outside::Marked,
+        columns: None,
+    };
+    pause(project, "before-begin");
+    if dialect.transactional_ddl {
+        begin(desk, session, job).map_err(none_judged)?;
     }
     let facts = Arc::clone(&result.node);
+    let node = hooks::without_outside(&job.node);
     let built = run_shown(
         project,
         session,
-        (&job.node, &shown),
+        (&node, &shown),
         &facts,
         Work::Build,
         session.thread(),
     );
     session.begin_node(project, Some(&job.node));
+    claim.query_id.clone_from(&built.query_id);
     let failed = built.status.is_failure();
     *result = built;
     if failed {
@@ -64,11 +76,14 @@ pub(super) fn publish_whole(
         );
         return Err(none_judged(Box::new(diagnostic)));
     }
+    // A hook inside may have ended it.
     session.begin().map_err(none_judged)?;
     session.hold();
+    pause(project, "after-insert");
     let audits = judge(desk, session, job).map_err(none_judged)?;
     let judged = |trouble: Trouble| (trouble, audits.clone());
     refuse(&audits).map_err(judged)?;
+    pause(project, "after-audits");
     let content = whole_content(desk, session, job, result)
         .map_err(|diagnostic| judged(Trouble::Failed(diagnostic)))?;
     let rows = content.get(&ALL).map_or(0, |(rows, _)| rows.unsigned_abs());
@@ -79,12 +94,21 @@ pub(super) fn publish_whole(
         let empty = empty(&format!("`{}`", job.node.name));
         return Err(judged(Trouble::Failed(Box::new(empty))));
     }
-    let records = record(desk, session, job, &content, fence).map_err(judged)?;
-    Ok(Published {
+    if job.columns.is_some() {
+        let name = job.node.relation.render(dialect);
+        let described = fetch(session, &format!("select * from {name} where 1 = 0"));
+        let described = described.map_err(|wrong| judged(Trouble::Failed(wrong)))?;
+        claim.columns = Some(columns_number(&described, ColumnOrder::Counts));
+    }
+    let records = record(desk, session, job, &content, &claim).map_err(judged)?;
+    desk.columns.forget();
+    let published = Published {
         records,
         audits,
         rows,
-    })
+        columns: claim.columns,
+    };
+    hooks::after(desk, session, &scope, job, Outside::Marked, published)
 }
 
 /// The reads of an unpartitioned model that are loaded from files.
@@ -93,7 +117,8 @@ pub(super) fn whole_view(
     session: &Arc<Session>,
     job: &Job,
 ) -> Result<Option<BatchView>, Box<Diagnostic>> {
-    let Some(first) = job.reads.iter().find(|read| read.files.is_some()) else {
+    let mut reads = job.reads.iter().chain(&job.inlined);
+    let Some(first) = reads.find(|read| read.files.is_some()) else {
         return Ok(None);
     };
     let range = PartitionRange::new(first.cut.calendar.begin, i32::MAX);
@@ -104,18 +129,6 @@ pub(super) fn whole_view(
             range,
         }),
     }))
-}
-
-pub(super) fn has_outside_hooks(node: &Node) -> bool {
-    ["pre-hook", "post-hook"].into_iter().any(|key| {
-        let hooks = context::hook_values(node.config.get(key));
-        hooks.try_iter().is_ok_and(|mut hooks| {
-            hooks.any(|hook| {
-                hook.get_attr("transaction")
-                    .is_ok_and(|inside| !inside.is_true())
-            })
-        })
-    })
 }
 
 pub(super) fn whole_content(

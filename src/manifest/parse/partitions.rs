@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Span as Duration};
 use serde_json::{Map, Value as Json};
 
 use super::{Project, files};
-use crate::calendar::{Calendar, Granularity, Mapping, parse_moment};
+use crate::calendar::{Calendar, Granularity, Mapping, PartitionRange, parse_moment};
 use crate::config::node_config::NodeConfig;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::jinja::Reading;
@@ -422,6 +422,9 @@ pub fn fill_reads(
             Arc::make_mut(slot).upkeep.reads = reads;
         }
     }
+    for node in manifest.nodes.values() {
+        reads_files(manifest, node, diagnostics);
+    }
     if followed {
         for node in manifest.nodes.values() {
             short_retention(manifest, node, diagnostics);
@@ -516,32 +519,135 @@ fn reads(manifest: &Manifest, node: &Node) -> (Vec<Read>, Vec<Diagnostic>) {
     (reads, wrong)
 }
 
-/// A retention that deletes what a reader's mapping still needs.
-fn short_retention(manifest: &Manifest, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
-    for read in &node.upkeep.reads {
-        let parent = manifest.nodes.get(&read.upstream);
-        let cut = parent.and_then(|parent| parent.upkeep.partitioning.as_ref());
-        let (Some(parent), Some(kept)) = (parent, cut.and_then(|cut| cut.retention)) else {
-            continue;
-        };
-        let back = match read.mapping {
-            Mapping::Window(from, _) if from < 0 => -from,
-            _ => 0,
-        };
-        if kept > back {
+/// Refuses what reads files that nobody would load for it: they are rows only while a model is built
+/// that the engine follows.
+fn reads_files(manifest: &Manifest, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let is_view = node.materialization() == "view";
+    let is_followed = node.upkeep.is_managed() && node.microbatch.is_none() && !is_view;
+    if node.resource_type != ResourceType::Model || node.is_ephemeral() || is_followed {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    let mut queue: Vec<(&UniqueId, Option<&str>)> =
+        node.depends_on.iter().map(|id| (id, None)).collect();
+    while let Some((id, through)) = queue.pop() {
+        if let Some(parent) = manifest.nodes.get(id).filter(|node| node.is_ephemeral()) {
+            if seen.insert(id) {
+                let inside = parent.depends_on.iter();
+                queue.extend(inside.map(|id| (id, Some(through.unwrap_or(&parent.name)))));
+            }
             continue;
         }
+        let Some(source) = manifest.sources.get(id).filter(|source| has_files(source)) else {
+            continue;
+        };
+        let what = format!("{}.{}", source.source_name, source.name);
+        let how = through.map_or_else(String::new, |name| format!(" through `{name}`"));
+        let (message, help) = if is_view {
+            let message = format!(
+                "`{}` is a view and reads the source `{what}`{how}, which has files: no relation is there that a view could show",
+                node.name
+            );
+            (
+                message,
+                "make it ephemeral, or a table with `rebuild: when_stale` or with `partition_by` and `begin`",
+            )
+        } else if node.microbatch.is_some() {
+            let message = format!(
+                "`{}` is a microbatch model and reads the source `{what}`{how}, which has files: no relation is there whose batches it could filter",
+                node.name
+            );
+            (
+                message,
+                "give it `partition_by` in the place of `event_time` and the strategy, or read a model that reads the source",
+            )
+        } else {
+            let message = format!(
+                "`{}` reads the source `{what}`{how}, which has files, and is built each run as in dbt: files are loaded only for what daygrain follows",
+                node.name
+            );
+            (
+                message,
+                "give it `rebuild: when_stale`, or `partition_by` and `begin`",
+            )
+        };
+        let call = node.sources.iter().find(|(call, _)| {
+            through.is_none() && call.source == source.source_name && call.table == source.name
+        });
+        let place = call.map_or_else(|| files::place(node), |(_, span)| span.clone());
+        diagnostics.push(
+            Diagnostic::error(Code::BadConfig, message)
+                .at(place)
+                .help(help),
+        );
+    }
+}
+
+/// Tells whether a source's rows are in files that daygrain loads.
+fn has_files(source: &Source) -> bool {
+    let external = source.external.as_ref();
+    let location = external.and_then(|external| external.get("location"));
+    source.partitioning.is_some() && location.is_some()
+}
+
+/// A retention that deletes what a reader's mapping still needs.
+fn short_retention(manifest: &Manifest, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(own) = &node.upkeep.partitioning else {
+        return;
+    };
+    for read in &node.upkeep.reads {
+        let parent = manifest.nodes.get(&read.upstream);
+        let source = manifest.sources.get(&read.upstream);
+        let (name, cut, place) = match (parent, source) {
+            (Some(node), _) => (
+                node.name.clone(),
+                node.upkeep.partitioning.as_ref(),
+                files::place(node),
+            ),
+            (None, Some(source)) => (
+                format!("{}.{}", source.source_name, source.name),
+                source.partitioning.as_ref(),
+                source.span.clone(),
+            ),
+            (None, None) => continue,
+        };
+        let Some((cut, kept)) = cut.and_then(|cut| Some((cut, cut.retention?))) else {
+            continue;
+        };
+        let (needed, help) = match read.mapping {
+            Mapping::All => continue,
+            Mapping::Upto => (
+                "all of them from the first on".to_owned(),
+                "read `partitions='all'`, which reads what is left, or drop the retention",
+            ),
+            mapping => match reach(mapping, &own.calendar, &cut.calendar) {
+                needed if needed <= kept => continue,
+                needed => (needed.to_string(), "keep more partitions, or read fewer"),
+            },
+        };
         let message = format!(
-            "`{}` keeps {kept} partitions, and `{}` reads {} back",
-            parent.name, node.name, back
+            "`{name}` keeps {kept} partitions, and `{}` reads {needed}",
+            node.name
         );
         diagnostics.push(
             Diagnostic::error(Code::BadConfig, message)
                 .at(files::place(node))
-                .label(files::place(parent), "its retention is here")
-                .help("keep more partitions, or read fewer"),
+                .label(place, "its retention is here")
+                .help(help),
         );
     }
+}
+
+/// How many of the newest partitions of a parent are read once a partition of the reader has closed, at
+/// the most.
+fn reach(mapping: Mapping, own: &Calendar, parent: &Calendar) -> i32 {
+    let first = own.begin.saturating_add(100);
+    let some = (first..first.saturating_add(100)).map(|part| {
+        let part = PartitionRange::one(part);
+        let covered = Mapping::Same.reads(part, own, parent);
+        covered.last - mapping.reads(part, own, parent).first + 1
+    });
+    some.max().unwrap_or(1)
 }
 
 /// The ledger and what it tells of are written in one transaction, so they are in one database.
@@ -693,6 +799,13 @@ select 1
 /// file: models/a.sql
 {{ config(materialized='table', partition_by='day', begin='2026-11-01') }}
 select * from {{ ref('plain', partitions='previous') }} join {{ ref('short', partitions=window(-3, 0)) }}
+join {{ ref('short', partitions=window(-1, 0)) }} join {{ ref('short', partitions='upto') }}
+/// file: models/monthly.sql
+{{ config(materialized='table', partition_by={'field': 'day', 'granularity': 'month'}, begin='2026-11-01') }}
+select * from {{ ref('short') }} join {{ ref('short', partitions='all') }}
+/// file: models/from_landing.sql
+{{ config(materialized='table', partition_by='day', begin='2026-11-01') }}
+select * from {{ source('raw', 'kept', partitions='previous') }}
 /// file: models/b.sql
 select * from {{ ref('short', partitions='yesterday') }}
 /// file: models/s.yml
@@ -701,6 +814,53 @@ sources:
     tables:
       - name: orders
         config: {partition_by: day, begin: 2026-11-01}
+      - name: kept
+        external: {location: 'landing/{day}/*.csv'}
+        columns: [{name: id, data_type: int}]
+        config: {partition_by: day, begin: 2026-11-01, retention: 1}
+"
+        ));
+    }
+
+    #[test]
+    fn files_are_read_by_what_is_followed() {
+        insta::assert_snapshot!(complaints(
+            "
+/// file: models/a_view.sql
+select *
+from {{ source('raw', 'orders') }}
+/// file: models/inside.sql
+{{ config(materialized='ephemeral') }}
+select * from {{ source('raw', 'orders') }}
+/// file: models/between.sql
+{{ config(materialized='ephemeral') }}
+select * from {{ ref('inside') }}
+/// file: models/b_view.sql
+{{ config(rebuild='when_stale') }}
+select * from {{ ref('between') }}
+/// file: models/each_run.sql
+{{ config(materialized='table') }}
+select * from {{ source('raw', 'orders') }} join {{ source('raw', 'external') }}
+/// file: models/batches.sql
+{{ config(materialized='incremental', incremental_strategy='microbatch', event_time='at', batch_size='day',
+   begin='2026-11-01', rebuild='when_stale') }}
+select * from {{ source('raw', 'orders') }}
+/// file: models/well.sql
+{{ config(materialized='table', partition_by='day', begin='2026-11-01') }}
+select * from {{ ref('between') }} join {{ source('raw', 'orders') }}
+/// file: models/too.sql
+{{ config(materialized='table', rebuild='when_stale') }}
+select * from {{ source('raw', 'orders') }}
+/// file: models/s.yml
+sources:
+  - name: raw
+    tables:
+      - name: orders
+        external: {location: 'landing/{day}/*.csv'}
+        columns: [{name: id, data_type: int}]
+        config: {partition_by: day, begin: 2026-11-01}
+      - name: external
+        external: {location: 'landing/all.csv'}
 "
         ));
     }

@@ -24,6 +24,26 @@ const READS_ELSEWHERE: &[&str] = &[
     "table_to_xml_and_xmlschema",
 ];
 
+/// Tells whether a function is called that reads relations which the query does not name.
+pub(in crate::sql) fn reads_elsewhere<N: Visit>(query: &N) -> bool {
+    struct Calls;
+    impl Visitor for Calls {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            let Expr::Function(function) = expr else {
+                return ControlFlow::Continue(());
+            };
+            let name = function.name.to_string().to_ascii_lowercase();
+            match READS_ELSEWHERE.contains(&name.rsplit('.').next().unwrap_or_default()) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        }
+    }
+    query.visit(&mut Calls).is_break()
+}
+
 /// Aggregates that are told apart by name, for the sake of a better message.
 const AGGREGATES: &[&str] = &[
     "any_value",

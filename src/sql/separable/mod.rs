@@ -26,6 +26,7 @@ use sqlparser::ast::{
 };
 use sqlparser::parser::Parser as SqlParser;
 
+pub(super) use self::checks::reads_elsewhere;
 use self::columns::{Found, Rows, Slot, find, fold, fold_text, has_key, keys};
 use self::scope::Scope;
 use super::tokens;
