@@ -95,6 +95,8 @@ codes! {
     DatabaseLocked = "database-locked",
     /// The database refused a statement.
     Database = "database",
+    /// The database ended a transaction in favour of another one; it may be tried again.
+    DatabaseConflict = "database-conflict",
     /// A CSV file that does not parse, or whose rows differ in length.
     BadCsv = "bad-csv",
     /// A file of a source that is broken, or does not match the source's columns.
@@ -131,7 +133,7 @@ impl Code {
             | Code::UnknownSource
             | Code::UnknownPatch
             | Code::Unsupported => "Compilation Error",
-            Code::Connection | Code::Database => "Database Error",
+            Code::Connection | Code::Database | Code::DatabaseConflict => "Database Error",
             Code::Usage => "Usage Error",
             _ => "Runtime Error",
         }

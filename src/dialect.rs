@@ -102,6 +102,11 @@ pub struct ProfileFields {
     pub aliases: &'static [(&'static str, &'static str)],
     /// What templates may see as `target`; a secret never is among them.
     pub public: &'static [&'static str],
+    /// Fields that an environment variable gives where the profile does not, as the database's own
+    /// client library has it.
+    pub environment: &'static [(&'static str, &'static str)],
+    /// Fields that a file in the user's home gives, by its path, where nothing else does and it exists.
+    pub home_files: &'static [(&'static str, &'static str)],
 }
 
 /// The embedded database.
@@ -146,6 +151,8 @@ pub static DUCKDB: Dialect = Dialect {
             "use_credential_provider",
             "disable_transactions",
         ],
+        environment: &[],
+        home_files: &[],
     },
 };
 
@@ -189,7 +196,7 @@ pub static POSTGRES: Dialect = Dialect {
     concurrent_batches: false,
     profile: ProfileFields {
         embedded: false,
-        required: &["host", "user", "password", "port", "database", "schema"],
+        required: &["host", "user", "port", "database", "schema"],
         aliases: &[("dbname", "database"), ("pass", "password")],
         public: &[
             "host",
@@ -207,6 +214,21 @@ pub static POSTGRES: Dialect = Dialect {
             "sslrootcert",
             "application_name",
             "retries",
+        ],
+        environment: &[
+            ("password", "PGPASSWORD"),
+            ("passfile", "PGPASSFILE"),
+            ("sslmode", "PGSSLMODE"),
+            ("sslrootcert", "PGSSLROOTCERT"),
+            ("sslcert", "PGSSLCERT"),
+            ("sslkey", "PGSSLKEY"),
+            ("options", "PGOPTIONS"),
+        ],
+        home_files: &[
+            ("passfile", ".pgpass"),
+            ("sslrootcert", ".postgresql/root.crt"),
+            ("sslcert", ".postgresql/postgresql.crt"),
+            ("sslkey", ".postgresql/postgresql.key"),
         ],
     },
 };
@@ -266,6 +288,8 @@ pub static SNOWFLAKE: Dialect = Dialect {
             "insecure_mode",
             "reuse_connections",
         ],
+        environment: &[],
+        home_files: &[],
     },
 };
 

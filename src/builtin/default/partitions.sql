@@ -137,7 +137,7 @@ from {{ relation }} as stored
 {%- if not loop.first %}
 union all
 {% endif -%}
-select {{ dbt.string_literal(relation | string) }} as name, cast(count(*) as varchar) as marker from {{ relation }}
+select {{ dbt.text_literal(relation | string) }} as name, cast(count(*) as varchar) as marker from {{ relation }}
 {%- endfor -%}
 {%- endmacro %}
 

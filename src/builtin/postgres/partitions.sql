@@ -20,7 +20,7 @@ from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
 inner join (
     {%- for relation in relations %}
-    {% if not loop.first %}union all {% endif %}select {{ dbt.string_literal(relation | string) }} as name, {{ dbt.string_literal(relation.schema) }} as schema_name, {{ dbt.string_literal(relation.identifier) }} as identifier
+    {% if not loop.first %}union all {% endif %}select {{ dbt.text_literal(relation | string) }} as name, {{ dbt.text_literal(relation.schema) }} as schema_name, {{ dbt.text_literal(relation.identifier) }} as identifier
     {%- endfor %}
 ) as named
     on named.schema_name = n.nspname

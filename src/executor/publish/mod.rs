@@ -341,7 +341,7 @@ fn may_split(job: &Job, trouble: &Trouble) -> bool {
     let lost = match trouble {
         Trouble::Failed(diagnostic) => matches!(
             diagnostic.code,
-            Code::Cancelled | Code::Connection | Code::DatabaseLocked
+            Code::Cancelled | Code::Connection | Code::DatabaseConflict | Code::DatabaseLocked
         ),
         _ => false,
     };
