@@ -91,7 +91,7 @@ codes! {
     Usage = "usage",
     /// The database cannot be reached.
     Connection = "connection",
-    /// Another process holds the embedded database's file.
+    /// Somebody else holds the embedded database's file, or a lock that was waited for in vain.
     DatabaseLocked = "database-locked",
     /// The database refused a statement.
     Database = "database",
@@ -133,7 +133,9 @@ impl Code {
             | Code::UnknownSource
             | Code::UnknownPatch
             | Code::Unsupported => "Compilation Error",
-            Code::Connection | Code::Database | Code::DatabaseConflict => "Database Error",
+            Code::Connection | Code::Database | Code::DatabaseConflict | Code::DatabaseLocked => {
+                "Database Error"
+            }
             Code::Usage => "Usage Error",
             _ => "Runtime Error",
         }

@@ -79,7 +79,8 @@ pub struct Dialect {
     /// relation is then no more than that, and no marker is kept.
     pub counts_rows: bool,
     /// What is said at the start of a transaction that publishes partitions; `{idle}` is the number of
-    /// seconds after which one in which nothing happens counts as left behind.
+    /// seconds after which one in which nothing happens counts as left behind, `{lock}` that for which a
+    /// lock is waited for.
     pub publish_settings: &'static [&'static str],
     /// What is said before rows are hashed, so that every session hashes alike.
     pub hash_settings: &'static [&'static str],
@@ -182,7 +183,7 @@ pub static POSTGRES: Dialect = Dialect {
     counts_rows: false,
     publish_settings: &[
         "set transaction isolation level repeatable read",
-        "set local lock_timeout = '60s'",
+        "set local lock_timeout = '{lock}s'",
         "set local idle_in_transaction_session_timeout = '{idle}s'",
     ],
     hash_settings: &[

@@ -103,7 +103,7 @@ pub struct AdapterError {
 pub enum AdapterErrorKind {
     /// Cannot connect, or the connection was lost.
     Connection,
-    /// Another process holds the embedded database's file.
+    /// Somebody else holds the embedded database's file, or a lock that was waited for in vain.
     Locked,
     /// The statement was refused.
     Statement,

@@ -1,5 +1,6 @@
 //! The rules of partitions, each by the smallest project that shows it.
 
+use crate::support::live;
 use crate::support::shop::{DAILY, Shop, orders, totals};
 
 fn shop(models: &[(&str, &str)]) -> Shop {
@@ -397,6 +398,32 @@ fn rule_7_another_shape_is_swapped_in_where_names_are_as_long_as_they_may_be() {
     let sum = format!("select sum(amount) as amount from {{{{ ref('{model}') }}}}");
     assert_eq!(shop.rows(&sum), "9");
     assert_eq!(shop.build(4), NOTHING);
+}
+
+#[test]
+fn rule_7_who_holds_a_lock_is_named() {
+    let shop = Shop::on_postgres("it_rules_lock", &[("orders", &orders(""))]);
+    shop.first_days(3);
+    shop.build(4);
+    shop.lands(2, &["2,7"]);
+    let table = shop.name("orders");
+    let ran = live::aside(async |session| {
+        let lock = format!(
+            "begin; set local application_name = 'a look'; lock table {table} in share mode"
+        );
+        session.execute(&lock).await.expect("a lock");
+        let ran = shop.ran(4, &["--lock-timeout", "1"], 1);
+        session.execute("rollback").await.expect("its end");
+        ran
+    });
+    assert!(
+        ran.stdout
+            .contains("error[database-locked]: canceling statement due to lock timeout")
+    );
+    let holder = "(user postgres, application a look, idle in transaction since ";
+    assert!(ran.stdout.contains(holder), "{}", ran.stdout);
+    assert!(ran.stdout.contains("or wait longer with `--lock-timeout`"));
+    assert_eq!(shop.build(4), ["orders 02"]);
 }
 
 #[test]

@@ -373,6 +373,8 @@ pub(super) fn failure(error: &Error, sql: &str, cancelled: bool) -> AdapterError
         AdapterErrorKind::Connection
     } else if conflicts.contains(code) {
         AdapterErrorKind::Conflict
+    } else if *code == SqlState::LOCK_NOT_AVAILABLE {
+        AdapterErrorKind::Locked
     } else {
         AdapterErrorKind::Statement
     };

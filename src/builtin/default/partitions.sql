@@ -160,3 +160,12 @@ from {{ relation }} as stored
 where {{ predicate }}
 group by {{ bucket }}
 {%- endmacro %}
+
+
+{# Who holds locks on a relation, in one column of words; nothing on databases that do not tell. #}
+{% macro lock_holders(relation) -%}
+  {{- adapter.dispatch('lock_holders', 'dbt')(relation) -}}
+{%- endmacro %}
+
+{% macro default__lock_holders(relation) -%}
+{%- endmacro %}
