@@ -75,6 +75,8 @@ pub struct Dialect {
     pub utc_now: &'static str,
     /// The aggregate that joins texts, with a separator between them.
     pub joined_text: &'static str,
+    /// How the ledger is written.
+    pub ledger: LedgerSql,
     /// Whether a change of rows always shows in their number alone: what the catalogue tells of a
     /// relation is then no more than that, and no marker is kept.
     pub counts_rows: bool,
@@ -91,6 +93,46 @@ pub struct Dialect {
     /// What a profile of this `type` consists of.
     pub profile: ProfileFields,
 }
+
+/// What the statements of the ledger differ in.
+#[derive(Clone, Copy, Debug)]
+pub struct LedgerSql {
+    /// What makes the numbers of a new sequence only grow, where that has to be asked for.
+    pub ordered: &'static str,
+    /// The query that takes `{count}` numbers from `{sequence}`, whose name as a literal is `{literal}`.
+    pub take_numbers: &'static str,
+    /// How it writes a row that may be there.
+    pub upsert: Upsert,
+    /// How a literal becomes rows of numbers.
+    pub rows: NumberRows,
+}
+
+/// How a row is written that may be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upsert {
+    /// By `on conflict`; what was written is seen by `returning`.
+    OnConflict,
+    /// Primary keys are not enforced: by statements of a transaction that waits for all others of its
+    /// kind, since they change one row of the table first.
+    Locked,
+}
+
+/// How a literal becomes rows of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberRows {
+    /// Its parts are split again.
+    Split,
+    /// It is JSON.
+    Json,
+}
+
+/// The writing of a ledger in databases that keep primary keys.
+const PLAIN_LEDGER: LedgerSql = LedgerSql {
+    ordered: "",
+    take_numbers: "select nextval({literal}) as number from generate_series(1, {count})",
+    upsert: Upsert::OnConflict,
+    rows: NumberRows::Split,
+};
 
 /// The fields of a profile.
 #[derive(Debug)]
@@ -133,6 +175,7 @@ pub static DUCKDB: Dialect = Dialect {
     has_indexes: false,
     utc_now: "make_timestamp(epoch_us(now()))",
     joined_text: "string_agg",
+    ledger: PLAIN_LEDGER,
     counts_rows: true,
     publish_settings: &[],
     hash_settings: &[],
@@ -180,6 +223,7 @@ pub static POSTGRES: Dialect = Dialect {
     has_indexes: true,
     utc_now: "cast(clock_timestamp() at time zone 'UTC' as timestamp)",
     joined_text: "string_agg",
+    ledger: PLAIN_LEDGER,
     counts_rows: false,
     publish_settings: &[
         "set transaction isolation level repeatable read",
@@ -257,7 +301,14 @@ pub static SNOWFLAKE: Dialect = Dialect {
     has_indexes: false,
     utc_now: "cast(sysdate() as timestamp_ntz)",
     joined_text: "listagg",
-    counts_rows: false,
+    ledger: LedgerSql {
+        ordered: " order",
+        take_numbers: "select {sequence}.nextval as number from table(generator(rowcount => {count}))",
+        upsert: Upsert::Locked,
+        rows: NumberRows::Json,
+    },
+    // A count is read from the catalogue, and every change of rows moves the catalogue's times, ours too.
+    counts_rows: true,
     publish_settings: &[],
     hash_settings: &[],
     subquery_alias: false,

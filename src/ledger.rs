@@ -11,7 +11,7 @@ pub use history::{Attempt, History, Record, RecordState, SumTree};
 
 use std::collections::HashMap;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, NumberRows, Upsert};
 use crate::relation::Relation;
 use crate::table::{Datum, Table};
 
@@ -19,10 +19,13 @@ use crate::table::{Datum, Table};
 pub const LAYOUT: i64 = 3;
 
 /// How many builds or inputs one statement records at the most.
-pub const MOST_RECORDS: usize = 10_000;
+pub const MOST_RECORDS: usize = 5_000;
 
 /// So few rows are written as literals.
 const FEW_ROWS: usize = 8;
+
+/// No relation's: the row of the leases that is changed first where primary keys are not enforced.
+const LOCK_ROW: i64 = 0;
 
 /// The identity of a relation in the ledger: where it physically is and how it is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -265,7 +268,11 @@ impl Ledger {
         let mut statements = vec![
             format!("create schema if not exists {}", self.schema_alone()),
             table("layout", "layout integer not null"),
-            format!("create sequence if not exists {}", self.table("versions")),
+            format!(
+                "create sequence if not exists {}{}",
+                self.table("versions"),
+                self.dialect.ledger.ordered
+            ),
             table(
                 "relations",
                 "relation bigint not null, name varchar not null, shape varchar not null, marker varchar",
@@ -309,6 +316,12 @@ impl Ledger {
                 self.table("layout")
             ),
         ];
+        if self.dialect.ledger.upsert == Upsert::Locked {
+            statements.push(format!(
+                "insert into {0} (relation, fence, beat) select {LOCK_ROW}, 0, 0 where not exists (select 1 from {0} where relation = {LOCK_ROW})",
+                self.table("leases")
+            ));
+        }
         // Tables that an earlier layout lacks were made above, and columns are added here.
         statements.push(format!(
             "alter table {} add column if not exists columns bigint",
@@ -473,10 +486,13 @@ impl Ledger {
 
     /// The query that takes numbers from the sequence.
     pub fn take_numbers(&self, count: usize) -> String {
-        format!(
-            "select nextval({}) as number from generate_series(1, {count})",
-            self.text(&self.table("versions"))
-        )
+        let sequence = self.table("versions");
+        self.dialect
+            .ledger
+            .take_numbers
+            .replace("{literal}", &self.text(&sequence))
+            .replace("{sequence}", &sequence)
+            .replace("{count}", &count.to_string())
     }
 
     /// The query that counts what other runs have published of some relations since a build.
@@ -618,6 +634,17 @@ impl Ledger {
             let rows: Vec<String> = rows.iter().map(|row| row.join(", ")).collect();
             let (rows, names) = (rows.join("), ("), names.join(", "));
             return format!("(values ({rows})) as packed ({names})");
+        }
+        if self.dialect.ledger.rows == NumberRows::Json {
+            let rows: Vec<String> = rows.iter().map(|row| row.join(",")).collect();
+            let columns: Vec<String> = (1..=N)
+                .map(|place| format!("cast(value[{}] as bigint) as n{place}", place - 1))
+                .collect();
+            return format!(
+                "(\n    select {}\n    from table(flatten(input => parse_json({})))\n) as packed",
+                columns.join(", "),
+                self.text(&format!("[[{}]]", rows.join("],[")))
+            );
         }
         let rows: Vec<String> = rows.iter().map(|row| row.join(" ")).collect();
         let columns: Vec<String> = (1..=N)
@@ -854,7 +881,7 @@ pub fn tests(table: &Table) -> Vec<TestRow> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{DUCKDB, POSTGRES};
+    use crate::dialect::{DUCKDB, POSTGRES, SNOWFLAKE};
     use crate::sql;
 
     fn build(partition: i32) -> Build {
@@ -923,6 +950,11 @@ mod tests {
             ledger.add_relation(RelationId(1), "\"db\".\"s\".\"t\"", "day"),
             ledger.set_marker(RelationId(1), "1/2"),
             ledger.add_builds(&[build(1), build(2)], &facts, &facts.as_of),
+            ledger.add_builds(
+                &(1..20).map(build).collect::<Vec<_>>(),
+                &facts,
+                &facts.as_of,
+            ),
             ledger.read_lease(RelationId(1)),
             ledger.beat(RelationId(1), 4),
             ledger.free_lease(RelationId(1), 4),
@@ -941,9 +973,16 @@ mod tests {
 
     #[test]
     fn every_statement_parses_where_it_is_sent() {
-        for dialect in [&DUCKDB, &POSTGRES] {
+        for dialect in [&DUCKDB, &POSTGRES, &SNOWFLAKE] {
             let ledger = Ledger::new(dialect, "db", "daygrain");
             for statement in statements(&ledger) {
+                // Two options that the parser does not know of every dialect.
+                let statement = match dialect.ledger.upsert {
+                    Upsert::OnConflict => statement,
+                    Upsert::Locked => statement
+                        .trim_end_matches(dialect.ledger.ordered)
+                        .replace("add column if not exists", "add column"),
+                };
                 if let Err(error) = sql::parse(dialect, &statement) {
                     panic!("{} of {}: {error:?}", statement, dialect.name);
                 }

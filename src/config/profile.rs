@@ -598,7 +598,7 @@ fn scalar_text(value: &Json) -> Option<String> {
 }
 
 fn is_secret(key: &str) -> bool {
-    matches!(key, "pass" | "private_key")
+    matches!(key, "pass" | "passcode" | "private_key")
         || ["password", "passphrase", "token", "secret"]
             .iter()
             .any(|word| key.contains(word))

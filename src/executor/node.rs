@@ -12,6 +12,7 @@ use super::session::Session;
 use super::{Project, locate, seed};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::files;
+use crate::jinja::language::Scope;
 use crate::jinja::port::{CacheChange, QueryOutcome, TemplateMessage};
 use crate::jinja::{Value, Warehouse, context};
 use crate::manifest::{Node, ResourceType};
@@ -278,7 +279,9 @@ fn materialize(
     extra.push(("pre_hooks", hooks_of("pre-hook")));
     extra.push(("post_hooks", hooks_of("post-hook")));
     let (scope, state) = node_scope(project, session, node, shown, extra);
-    let returned = project.engine.call(&called, &[], &[], &scope)?;
+    let returned = in_model_session(project, &scope, || {
+        project.engine.call(&called, &[], &[], &scope)
+    })?;
     for relation in context::materialized_relations(&returned) {
         session.note(CacheChange::Added(relation));
     }
@@ -290,6 +293,23 @@ fn materialize(
         )?;
     }
     Ok(state.result("main"))
+}
+
+/// Works while the session is set to what a node's config says of it.
+pub(super) fn in_model_session<T>(
+    project: &Project,
+    scope: &Scope,
+    work: impl FnOnce() -> Result<T, Box<Diagnostic>>,
+) -> Result<T, Box<Diagnostic>> {
+    let before = project
+        .engine
+        .call("begin_model_session", &[], &[], scope)?;
+    let done = work();
+    let ended = project
+        .engine
+        .call("end_model_session", &[before], &[], scope);
+    // The first failure says more.
+    done.and_then(|done| ended.map(|_| done))
 }
 
 /// Databases cut names that are too long, so that two relations may become one.

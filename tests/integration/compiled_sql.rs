@@ -7,6 +7,7 @@ use daygrain::dialect::{self, Dialect};
 use daygrain::sql;
 
 use crate::support::sandbox::Sandbox;
+use crate::support::snowflake_fields;
 
 /// The compiled models, by file.
 fn compiled(sandbox: &Sandbox) -> BTreeMap<String, String> {
@@ -79,7 +80,9 @@ fn the_warehouse_compiles_for_every_dialect() {
     insta::assert_snapshot!("embedded", all_in_one(&embedded));
     // Nothing is built in either schema, so that the incremental models compile to their first run.
     let postgres = Sandbox::postgres_warehouse("warehouse");
-    let snowflake = Sandbox::warehouse().with_env("DBT_TARGET", "snowflake");
+    let mut fields = snowflake_fields("analytics");
+    fields.insert("schema".to_owned(), "warehouse".into());
+    let snowflake = Sandbox::snowflake_warehouse(fields);
     let others = [
         (&dialect::POSTGRES, postgres),
         (&dialect::SNOWFLAKE, snowflake),

@@ -23,6 +23,7 @@ mod run_loop;
 mod same_rows;
 mod secrets;
 mod separable;
+mod snowflake;
 mod story;
 mod support;
 mod tls;

@@ -43,6 +43,14 @@ fn rule_1_and_4_fresh_is_left_alone() {
 }
 
 #[test]
+fn rule_1_and_4_fresh_is_left_alone_on_snowflake() {
+    let models = [("orders", &*orders("")), ("totals", &*totals(""))];
+    let shop = Shop::on_snowflake("rules", &models);
+    shop.first_days(3);
+    fresh_is_left_alone(&shop);
+}
+
+#[test]
 fn rule_1_and_4_fresh_is_left_alone_on_postgres() {
     let models = [("orders", &*orders("")), ("totals", &*totals(""))];
     let shop = Shop::on_postgres("it_rules_fresh", &models);
@@ -214,6 +222,14 @@ fn rule_6_a_refused_day_stays_as_it_was() {
 }
 
 #[test]
+fn rule_6_a_refused_day_stays_as_it_was_on_snowflake() {
+    let models = [("orders", &*orders("")), ("totals", &*totals(""))];
+    let shop = Shop::on_snowflake("rules", &models);
+    shop.first_days(3);
+    a_refused_day_stays_as_it_was(&shop);
+}
+
+#[test]
 fn rule_6_a_refused_day_stays_as_it_was_on_postgres() {
     let models = [("orders", &*orders("")), ("totals", &*totals(""))];
     let shop = Shop::on_postgres("it_rules_refused", &models);
@@ -377,6 +393,14 @@ fn another_shape_is_swapped_in(shop: &Shop) {
 #[test]
 fn rule_7_another_shape_is_swapped_in() {
     another_shape_is_swapped_in(&shop(&[("orders", &orders(""))]));
+}
+
+#[test]
+fn rule_7_another_shape_is_swapped_in_on_snowflake() {
+    let models = [("orders", &*orders(""))];
+    let shop = Shop::on_snowflake("rules", &models);
+    shop.first_days(3);
+    another_shape_is_swapped_in(&shop);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use crate::support::sandbox::Sandbox;
+use crate::support::{new_database, snowflake_fields};
 
 const DAYS: [&str; 14] = [
     "2026-11-01",
@@ -166,6 +167,16 @@ fn the_story_on_the_embedded_database() {
     tell(&Story {
         sandbox: Sandbox::warehouse(),
         ledger: "daygrain",
+    });
+}
+
+#[test]
+fn the_story_on_snowflake() {
+    let mut fields = snowflake_fields(&new_database("story"));
+    fields.insert("schema".to_owned(), "warehouse".into());
+    tell(&Story {
+        sandbox: Sandbox::snowflake_warehouse(fields),
+        ledger: "warehouse_ledger",
     });
 }
 

@@ -1,10 +1,11 @@
-//! The orders warehouse: built on the embedded database and on Postgres, and equal on both.
+//! The orders warehouse: built on the embedded database, on Postgres and on Snowflake, and equal on all.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
 use crate::support::sandbox::Sandbox;
+use crate::support::snowflake_place;
 
 /// The morning after the last day of the files.
 const AS_OF: &str = "2026-11-15";
@@ -44,33 +45,37 @@ fn contents(sandbox: &Sandbox, names: &[String]) -> BTreeMap<String, Vec<String>
 }
 
 #[test]
-fn both_databases_hold_the_same_rows() {
+fn all_databases_hold_the_same_rows() {
     let duckdb = Sandbox::warehouse();
     let postgres = Sandbox::empty_postgres_warehouse("it_warehouse");
+    let snowflake = Sandbox::snowflake_warehouse(snowflake_place("warehouse"));
     let names = relations(&duckdb);
     assert!(
         names.len() > 15,
         "the warehouse has more relations than {names:?}"
     );
-    for sandbox in [&duckdb, &postgres] {
+    for sandbox in [&duckdb, &postgres, &snowflake] {
         let ran = sandbox.run(&["build", "--as-of", AS_OF]).expect(0);
         assert!(ran.stdout.contains("ERROR=0"), "{}", ran.stdout);
     }
-    let (left, right) = (contents(&duckdb, &names), contents(&postgres, &names));
-    for name in &names {
-        assert!(!left[name].is_empty(), "`{name}` is empty");
-        assert_eq!(left[name], right[name], "`{name}` differs");
+    let rows = contents(&duckdb, &names);
+    for (sandbox, database) in [(&postgres, "Postgres"), (&snowflake, "Snowflake")] {
+        let others = contents(sandbox, &names);
+        for name in &names {
+            assert!(!rows[name].is_empty(), "`{name}` is empty");
+            assert_eq!(rows[name], others[name], "`{name}` differs on {database}");
+        }
     }
     // A second build has nothing to do.
-    for (sandbox, before) in [(&duckdb, &left), (&postgres, &right)] {
+    for sandbox in [&duckdb, &postgres, &snowflake] {
         let ran = sandbox.run(&["build", "--as-of", AS_OF]).expect(0);
         assert!(ran.stdout.contains("PASS=0"), "{}", ran.stdout);
-        assert_eq!(&contents(sandbox, &names), before);
+        assert_eq!(contents(sandbox, &names), rows);
     }
     // A build from nothing over what is there gives the same rows.
-    for (sandbox, before) in [(&duckdb, &left), (&postgres, &right)] {
+    for sandbox in [&duckdb, &postgres, &snowflake] {
         let args = ["build", "--full-refresh", "--as-of", AS_OF];
         sandbox.run(&args).expect(0);
-        assert_eq!(&contents(sandbox, &names), before);
+        assert_eq!(contents(sandbox, &names), rows);
     }
 }

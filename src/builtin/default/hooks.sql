@@ -34,3 +34,23 @@
 {% macro after_commit(sql) -%}
   {{- make_hook_config(sql, inside_transaction=false) -}}
 {%- endmacro %}
+
+
+{#
+  What a model's config says of the session, such as where its statements run. What the first gives,
+  the second gets, after the model, also where it failed.
+#}
+{% macro begin_model_session() -%}
+  {%- do return(adapter.dispatch('begin_model_session', 'dbt')()) -%}
+{%- endmacro %}
+
+{% macro default__begin_model_session() -%}
+  {%- do return(none) -%}
+{%- endmacro %}
+
+{% macro end_model_session(before) -%}
+  {%- do return(adapter.dispatch('end_model_session', 'dbt')(before)) -%}
+{%- endmacro %}
+
+{% macro default__end_model_session(before) -%}
+{%- endmacro %}

@@ -30,7 +30,7 @@
       'dest_columns': dest_columns,
       'incremental_predicates': config.get('predicates', none) or config.get('incremental_predicates', none),
     } -%}
-    {%- call statement('main') -%}
+    {%- call statement('main', auto_begin=incremental_needs_transaction()) -%}
       {{- strategy_macro(arguments) -}}
     {%- endcall -%}
     {%- do drop_incremental_temp(temp_relation) -%}
@@ -65,6 +65,16 @@
 {%- endmacro %}
 
 {% macro default__expand_incremental_columns(temp_relation, existing_relation) -%}
+{%- endmacro %}
+
+
+{# Whether the statements of the strategy must be begun as a transaction. #}
+{% macro incremental_needs_transaction() -%}
+  {%- do return(adapter.dispatch('incremental_needs_transaction', 'dbt')()) -%}
+{%- endmacro %}
+
+{% macro default__incremental_needs_transaction() -%}
+  {%- do return(true) -%}
 {%- endmacro %}
 
 

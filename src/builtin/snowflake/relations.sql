@@ -1,4 +1,4 @@
-{# What Snowflake has: its catalogue, and statements that it says in its own way. #}
+{# What Snowflake has: its catalogue, and statements that change relations in its own way. #}
 
 {% macro snowflake__get_columns_in_relation(relation) -%}
   {%- set sql -%}
@@ -12,81 +12,33 @@
 {%- endmacro %}
 
 
+{#
+  Names as they are stored: in upper case, unless they were quoted. It needs no warehouse, and gives
+  a page of names at a time.
+#}
 {% macro snowflake__list_relations_without_caching(schema_relation) -%}
-  {%- set sql -%}
-select
-  table_catalog as "database",
-  table_name as "name",
-  table_schema as "schema",
-  case table_type
-    when 'VIEW' then 'view'
-    when 'MATERIALIZED VIEW' then 'materialized_view'
-    when 'EXTERNAL TABLE' then 'external'
-    else 'table'
-  end as "type"
-from {{ information_schema_name(schema_relation.database) }}.tables
-where upper(table_schema) = upper({{ dbt.string_literal(schema_relation.schema) }})
-  {%- endset -%}
-  {%- do return(run_query(sql)) -%}
-{%- endmacro %}
-
-
-{# DDL commits by itself here, so a table and a view change places in one statement each. #}
-{% macro snowflake__create_table_as(temporary, relation, sql) -%}
-{%- set transient = config.get('transient', default=true) -%}
-{%- set cluster_by = config.get('cluster_by', default=none) -%}
-{{ sql_header_text() -}}
-create {% if temporary %}or replace temporary {% elif transient %}transient {% endif %}table {{ relation }} as (
-{{ sql }}
-)
-{%- if cluster_by and not temporary %};
-
-alter table {{ relation }} cluster by ({{ cluster_by if cluster_by is string else cluster_by | join(', ') }})
-{%- endif -%}
-{%- endmacro %}
-
-
-{% macro snowflake__create_or_replace_table_as(relation, sql) -%}
-{%- set plain = get_create_table_as_sql(false, relation, sql) -%}
-{%- if config.get('transient', default=true) -%}
-{{ plain.replace('create transient table ', 'create or replace transient table ', 1) }}
-{%- else -%}
-{{ plain.replace('create table ', 'create or replace table ', 1) }}
-{%- endif -%}
-{%- endmacro %}
-
-
-{% macro snowflake__create_view_as(relation, sql) -%}
-{{ sql_header_text() -}}
-create {% if config.get('secure', default=false) %}secure {% endif %}view {{ relation }}{% if config.get('copy_grants', default=false) %} copy grants{% endif %} as (
-{{ sql }}
-)
-{%- endmacro %}
-
-
-{% macro snowflake__create_or_replace_view_as(relation, sql) -%}
-{{ get_create_view_as_sql(relation, sql).replace('create ', 'create or replace ', 1) }}
-{%- endmacro %}
-
-
-{# A temporary table would commit the transaction, so it is made before the one that publishes. #}
-{% macro snowflake__create_incremental_temp(temp_relation, compiled_code) -%}
-  {%- do adapter.commit() -%}
-  {%- call statement('create_temp', auto_begin=false) -%}
-    {{- get_create_table_as_sql(true, temp_relation, compiled_code) -}}
-  {%- endcall -%}
-{%- endmacro %}
-
-{% macro snowflake__drop_incremental_temp(temp_relation) -%}
-  {%- do adapter.commit() -%}
-  {%- call statement('drop_temp', auto_begin=false) -%}
-    drop table if exists {{ temp_relation }}
-  {%- endcall -%}
-{%- endmacro %}
-
-
-{% macro snowflake__get_incremental_default_sql(arg_dict) -%}
-  {{- return(get_incremental_merge_sql(arg_dict) if arg_dict['unique_key'] else get_incremental_append_sql(arg_dict)) -}}
+  {%- set page = 10000 -%}
+  {%- set found = [] -%}
+  {%- set kinds = {'VIEW': 'view', 'MATERIALIZED_VIEW': 'materialized_view', 'EXTERNAL_TABLE': 'external'} -%}
+  {%- set seen = namespace(last=none, ended=false) -%}
+  {%- for _ in range(1000) -%}{%- if not seen.ended -%}
+    {%- set sql -%}
+show objects in schema {{ schema_relation.without_identifier() }} limit {{ page }}
+      {%- if seen.last is not none %} from {{ dbt.string_literal(dbt.escape_single_quotes(seen.last)) }}{% endif -%}
+    {%- endset -%}
+    {%- set rows = run_query(sql).rows -%}
+    {%- for row in rows -%}
+      {%- do found.append(api.Relation.create(
+        database=row['database_name'],
+        schema=row['schema_name'],
+        identifier=row['name'],
+        type=kinds.get(row['kind'], 'table')
+      )) -%}
+      {%- set seen.last = row['name'] -%}
+    {%- endfor -%}
+    {%- set seen.ended = rows | length < page -%}
+  {%- endif -%}{%- endfor -%}
+  {%- do return(found) -%}
 {%- endmacro %}
 
 
@@ -111,10 +63,46 @@ create {% if config.get('secure', default=false) %}secure {% endif %}view {{ rel
 {%- endmacro %}
 
 
-{% macro snowflake__copy_grants() -%}
-  {%- do return(config.get('copy_grants', false)) -%}
+{# Of a view too, whose columns `comment on column` does not know. #}
+{% macro snowflake__alter_column_comment(relation, column_dict) -%}
+  {%- for name, column in column_dict.items() -%}
+alter {{ 'view' if relation.is_view else 'table' }} {{ relation }} alter column {{ adapter.quote(name) if column.quote else name }} comment {{ dbt.string_literal(dbt.escape_single_quotes(column.description)) }}
+    {%- if not loop.last %};
+{% endif -%}
+  {%- endfor -%}
 {%- endmacro %}
 
-{% macro snowflake__support_multiple_grantees_per_dcl_statement() -%}
-  {%- do return(false) -%}
+
+{# What the session is set to while a model is built: its warehouse and its query tag. #}
+{% macro snowflake__begin_model_session() -%}
+  {%- set warehouse = config.get('snowflake_warehouse') -%}
+  {%- set query_tag = config.get('query_tag') -%}
+  {%- set before = {} -%}
+  {%- if warehouse -%}
+    {%- do before.update({'warehouse': target.warehouse or run_query('select current_warehouse() as warehouse').rows[0][0]}) -%}
+    {%- do run_query('use warehouse ' ~ warehouse) -%}
+  {%- endif -%}
+  {%- if query_tag -%}
+    {%- do before.update({'query_tag': target.query_tag or none}) -%}
+    {%- do snowflake__set_query_tag(query_tag) -%}
+  {%- endif -%}
+  {%- do return(before) -%}
+{%- endmacro %}
+
+{% macro snowflake__end_model_session(before) -%}
+  {%- if before.get('warehouse') -%}
+    {%- do run_query('use warehouse ' ~ before['warehouse']) -%}
+  {%- endif -%}
+  {%- if 'query_tag' in before -%}
+    {%- do snowflake__set_query_tag(before['query_tag']) -%}
+  {%- endif -%}
+{%- endmacro %}
+
+{% macro snowflake__set_query_tag(query_tag) -%}
+  {%- if query_tag is none -%}
+    {%- do run_query('alter session unset query_tag') -%}
+  {%- else -%}
+    {%- set text = query_tag if query_tag is string else tojson(query_tag) -%}
+    {%- do run_query('alter session set query_tag = ' ~ dbt.string_literal(dbt.escape_single_quotes(text))) -%}
+  {%- endif -%}
 {%- endmacro %}

@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Project;
+use super::compile::{Shown, node_scope};
 use super::engine::existing;
 use super::event::{NodeFacts, NodeResult};
 use super::lease::{self, Wanted};
@@ -400,8 +401,10 @@ fn attempt(
     };
     let published = match (&job.cut, alone) {
         (_, Err(trouble)) => Err(none_judged(trouble)),
-        (Some(cut), _) if job.reshape => publish_reshaped(desk, session, job, cut, fence, result),
-        (Some(cut), _) => publish_partitions(desk, session, job, cut, fence, result),
+        (Some(cut), _) => in_model_session(desk, session, job, || match job.reshape {
+            true => publish_reshaped(desk, session, job, cut, fence, result),
+            false => publish_partitions(desk, session, job, cut, fence, result),
+        }),
         (None, _) => publish_whole(desk, session, job, fence, result),
     };
     if let Some(fence) = fence {
@@ -418,6 +421,27 @@ fn attempt(
     ended.rows += published.rows;
     ended.columns = published.columns.or(ended.columns);
     Ok(())
+}
+
+/// Works while the session is set to what the model's config says of it.
+fn in_model_session(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    work: impl FnOnce() -> Attempted,
+) -> Attempted {
+    let project = &desk.project;
+    let shown = Shown::of(project, &job.node);
+    let (scope, _) = node_scope(project, session, &job.node, &shown, Vec::new());
+    let call = |name, args: &[Value]| project.engine.call(name, args, &[], &scope);
+    let before = call("begin_model_session", &[]).map_err(none_judged)?;
+    let published = work();
+    session.release();
+    let _ = session.rollback();
+    let ended = call("end_model_session", &[before]);
+    // What was published is published: a failure here is the connection's, and the next statement has it.
+    drop(ended);
+    published
 }
 
 /// What was committed.

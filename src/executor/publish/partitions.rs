@@ -30,7 +30,7 @@ use crate::table::Table;
 use super::audit::{empty, judge, refuse};
 use super::content::{ColumnOrder, Content, columns_number, content, partition_of};
 use super::hooks::{self, Outside};
-use super::record::{Claim, record};
+use super::record::{Claim, intend, record};
 use super::take_numbers;
 
 use super::{
@@ -378,6 +378,10 @@ pub(super) fn publish_reshaped(
     let whole = Shown::of_partitions(&desk.project, &job.node, whole);
     let (whole, _) = node_scope(&desk.project, session, &job.node, &whole, Vec::new());
     hooks::before(desk, session, &whole, &job.node, Outside::All).map_err(none_judged)?;
+    if !dialect.transactional_ddl && job.existing.is_some() {
+        // Before the numbers are taken: what comes last counts.
+        intend(desk, session, job).map_err(none_judged)?;
+    }
     let mut claim = claim(desk, session, job, fence).map_err(none_judged)?;
     begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
     run(session, &format!("drop table if exists {name}")).map_err(none_judged)?;

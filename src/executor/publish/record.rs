@@ -142,6 +142,42 @@ pub(super) fn record(
     Ok(records)
 }
 
+/// Writes down that what is there is about to be replaced by DDL, which no transaction can undo: where
+/// the build that should follow does not, it is stale.
+pub(super) fn intend(desk: &Desk, session: &Session, job: &Job) -> Result<(), Box<Diagnostic>> {
+    let there = job
+        .parts
+        .iter()
+        .filter_map(|part| Some((part.part.partition, part.before?)));
+    let there: Vec<(i32, Record)> = there.collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    let numbers = fetch(session, &desk.ledger.take_numbers(there.len()))?;
+    let builds: Vec<Build> = there
+        .iter()
+        .zip(&numbers.rows)
+        .map(|((partition, before), row)| {
+            let number = ledger::number(row, 0);
+            let reason = Some("its replacement was begun and not ended".to_owned());
+            Build {
+                reason,
+                ..Build::lost(number, job.relation, *partition, before)
+            }
+        })
+        .collect();
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    let started = now.datetime().to_string().replace('T', " ");
+    session.begin()?;
+    for chunk in builds.chunks(MOST_RECORDS) {
+        run(
+            session,
+            &desk.ledger.add_builds(chunk, &desk.facts, &started),
+        )?;
+    }
+    session.commit()
+}
+
 /// Says that a run was too slow, and that nothing came of what it built.
 fn taken_over(job: &Job, holder: &str) -> Box<Diagnostic> {
     let by = match holder {

@@ -15,17 +15,23 @@ use crate::executor::reads::{BatchView, Built};
 use crate::executor::schemas;
 use crate::executor::session::Session;
 use crate::jinja::Warehouse;
+use crate::jinja::context::relation_value;
+use crate::jinja::language::list;
+use crate::ledger;
 use crate::manifest::ResourceType;
 use crate::manifest::partitioning::ContentHash;
 use crate::planner::Work;
 use crate::planner::board::ALL;
+use crate::planner::items::is_passed_through;
 
 use super::audit::{empty, judge, refuse};
 use super::content::{ColumnOrder, Content, columns_number, stored_whole};
 use super::hooks::{self, Outside};
 use super::partitions::{Own, narrowing};
-use super::record::{Claim, record};
-use super::{Attempted, Desk, Job, Published, Trouble, begin, fetch, none_judged, take_numbers};
+use super::record::{Claim, intend, record};
+use super::{
+    Attempted, Desk, Job, Published, Trouble, begin, fetch, none_judged, take_numbers, text,
+};
 
 /// Builds what has one partition by its materialization, inside the transaction that records it.
 pub(super) fn publish_whole(
@@ -43,6 +49,10 @@ pub(super) fn publish_whole(
     };
     let (scope, _) = node_scope(project, session, &job.node, &shown, Vec::new());
     hooks::before(desk, session, &scope, &job.node, Outside::Marked).map_err(none_judged)?;
+    if !dialect.transactional_ddl && !is_passed_through(&job.node) {
+        // Before the numbers are taken: what comes last counts.
+        intend(desk, session, job).map_err(none_judged)?;
+    }
     let mut claim = Claim {
         fence,
         numbers: take_numbers(desk, session, job).map_err(none_judged)?,
@@ -131,15 +141,32 @@ pub(super) fn whole_view(
     }))
 }
 
+fn stored_rows(desk: &Desk, session: &Arc<Session>, job: &Job) -> Result<i64, Box<Diagnostic>> {
+    let scope = schemas::plain_scope(&desk.project, session, Vec::new());
+    let relation = relation_value(desk.project.facts.dialect, &job.node.relation);
+    let sql = text(
+        desk,
+        &scope,
+        "relation_content",
+        &[relation, list(Vec::new())],
+    )?;
+    let table = fetch(session, &sql)?;
+    Ok(table.rows.first().map_or(0, |row| ledger::number(row, 0)))
+}
+
 pub(super) fn whole_content(
     desk: &Desk,
     session: &Arc<Session>,
     job: &Job,
     result: &NodeResult,
 ) -> Result<Content, Box<Diagnostic>> {
-    let passes_through = crate::planner::items::is_passed_through(&job.node);
+    let passes_through = is_passed_through(&job.node);
     let written = result.rows_affected.unwrap_or(0);
-    let rows = i64::try_from(written).unwrap_or(i64::MAX);
+    let rows = match desk.project.facts.dialect.transactional_ddl || passes_through {
+        true => i64::try_from(written).unwrap_or(i64::MAX),
+        // Where a table is replaced by DDL alone, the reply tells no number of rows.
+        false => stored_rows(desk, session, job)?,
+    };
     let off = job.node.upkeep.content_hash == ContentHash::Off;
     if passes_through || off || !job.hashed {
         return Ok(BTreeMap::from([(ALL, (rows, String::new()))]));

@@ -436,8 +436,14 @@ fn standardize_grants(_: &Arc<Context>, _: &mut State<'_, '_>, args: &[Value]) -
     ) else {
         return Ok(dict([]));
     };
+    // A database that grants to other things than roles says so, and tells who owns the relation too.
+    let granted_to = find(["granted_to", "granted_to"]);
     let mut grants: Vec<(String, Vec<Value>)> = Vec::new();
     for row in &table.rows {
+        let text = |index: usize| py_str(&super::table::datum_value(&row[index]));
+        if granted_to.is_some_and(|at| text(at) != "ROLE" || text(privilege) == "OWNERSHIP") {
+            continue;
+        }
         let name = |index: usize| py_str(&super::table::datum_value(&row[index]));
         let (grantee, privilege) = (name(grantee), name(privilege).to_lowercase());
         match grants.iter_mut().find(|(known, _)| *known == privilege) {

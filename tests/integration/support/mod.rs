@@ -7,7 +7,7 @@ pub mod shop;
 
 use daygrain::adapter::{self, Adapter, Connection};
 use daygrain::config::profile::Target;
-use daygrain::dialect::{Dialect, POSTGRES};
+use daygrain::dialect::{Dialect, POSTGRES, SNOWFLAKE};
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -57,7 +57,10 @@ pub fn target(dialect: &'static Dialect, fields: Map<String, Json>) -> Target {
         profile: "test".into(),
         name: "dev".into(),
         dialect,
-        database: text("dbname"),
+        database: match text("dbname") {
+            name if name.is_empty() => text("database"),
+            name => name,
+        },
         schema: text("schema"),
         threads: 1,
         fields,
@@ -100,4 +103,73 @@ pub fn drop_postgres_schemas(schemas: &[&str]) {
             .await
             .expect("no schemas");
     });
+}
+
+/// The Snowflake that `scripts/test` starts, such as `http://127.0.0.1:32001`: fakesnow behind
+/// `support/snowflake_server.py`.
+///
+/// Tests share it, so each works in a database of its own, which is made by the first login.
+pub fn snowflake_url() -> String {
+    std::env::var("DAYGRAIN_TEST_SNOWFLAKE").expect(
+        "DAYGRAIN_TEST_SNOWFLAKE names no server: run `scripts/test`, which starts one for the tests",
+    )
+}
+
+/// A name that no other test and no earlier run has used for a database of [`snowflake_url`].
+pub fn new_database(name: &str) -> String {
+    use std::time::{SystemTime, UNIX_EPOCH};
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    format!("{name}_{}", since.expect("after 1970").as_nanos())
+}
+
+/// The fields of a profile that reach the server of [`snowflake_url`].
+pub fn snowflake_fields(database: &str) -> Map<String, Json> {
+    let url = snowflake_url();
+    let address = url.strip_prefix("http://").expect("an http:// url");
+    let (host, port) = address.split_once(':').expect("host:port");
+    let fields = json!({
+        "type": "snowflake", "account": "acct", "user": "tester", "password": "unused",
+        "host": host, "port": port.parse::<u16>().expect("a port"), "protocol": "http",
+        "database": database, "schema": "shop", "warehouse": "small", "role": "builder",
+    });
+    fields.as_object().cloned().expect("a mapping")
+}
+
+/// Where tests build that may run in a real account: the fields of a profile, whose schema is new.
+///
+/// `DAYGRAIN_TEST_SNOWFLAKE_PROFILE` names a JSON file of such fields; without it, a new database of
+/// [`snowflake_url`] is the place.
+pub fn snowflake_place(name: &str) -> Map<String, Json> {
+    let Some(file) = std::env::var_os("DAYGRAIN_TEST_SNOWFLAKE_PROFILE") else {
+        return snowflake_fields(&new_database(name));
+    };
+    let text = std::fs::read_to_string(&file).expect("a file");
+    let fields: Json = serde_json::from_str(&text).expect("JSON");
+    let mut fields = fields.as_object().cloned().expect("a mapping");
+    fields.insert("type".to_owned(), "snowflake".into());
+    fields.insert("schema".to_owned(), new_database(name).into());
+    fields
+}
+
+/// Opens a database of [`snowflake_url`], with further fields.
+pub fn snowflake(database: &str, more: Json) -> Arc<dyn Adapter> {
+    let mut fields = snowflake_fields(database);
+    fields.extend(more.as_object().cloned().unwrap_or_default());
+    adapter::open(&target(&SNOWFLAKE, fields), Path::new(".")).expect("a good profile")
+}
+
+/// What the server of [`snowflake_url`] was sent for a database: logins and statements.
+pub fn snowflake_log(database: &str) -> Vec<Json> {
+    use std::io::{Read as _, Write as _};
+    let url = snowflake_url();
+    let address = url.strip_prefix("http://").expect("an http:// url");
+    let mut stream = std::net::TcpStream::connect(address).expect("a connection");
+    write!(stream, "GET /log?database={database} HTTP/1.0\r\n\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (_, lines) = answer.split_once("\r\n\r\n").expect("a body");
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
 }

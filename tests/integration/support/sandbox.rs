@@ -107,6 +107,18 @@ impl Sandbox {
         Sandbox::postgres_warehouse(schema).with_env("DAYGRAIN_LEDGER_SCHEMA", &ledger)
     }
 
+    /// [`Sandbox::warehouse`], whose target is a Snowflake that these fields reach.
+    pub fn snowflake_warehouse(mut fields: serde_json::Map<String, Json>) -> Sandbox {
+        let sandbox = Sandbox::warehouse();
+        fields.insert("threads".to_owned(), 4.into());
+        let schema = fields["schema"].as_str().expect("a schema").to_owned();
+        let profile = serde_json::json!({
+            "orders_warehouse": {"target": "snowflake", "outputs": {"snowflake": fields}},
+        });
+        sandbox.write("profiles.yml", &profile.to_string());
+        sandbox.with_env("DAYGRAIN_LEDGER_SCHEMA", &format!("{schema}_ledger"))
+    }
+
     /// Sets a variable for every run of the binary.
     pub fn with_env(mut self, name: &str, value: &str) -> Sandbox {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -177,7 +189,7 @@ impl Sandbox {
         }
     }
 
-    /// The rows of a query, by `show`.
+    /// The rows of a query, by `show`; columns have names in lower case, as not every database gives them.
     #[track_caller]
     pub fn rows(&self, sql: &str, more: &[&str]) -> Vec<Json> {
         let mut args = vec![
@@ -187,7 +199,13 @@ impl Sandbox {
         let ran = self.run(&args).expect(0);
         let shown: Json = serde_json::from_str(&ran.stdout)
             .unwrap_or_else(|error| panic!("{error} in:\n{}", ran.stdout));
-        shown["show"].as_array().expect("rows").clone()
+        let rows = shown["show"].as_array().expect("rows").iter();
+        rows.map(|row| {
+            let cells = row.as_object().expect("a row").iter();
+            let cells = cells.map(|(name, value)| (name.to_lowercase(), value.clone()));
+            Json::Object(cells.collect())
+        })
+        .collect()
     }
 }
 

@@ -88,6 +88,22 @@ impl Shop {
         shop
     }
 
+    /// On the tests' Snowflake, in a database that is new.
+    pub fn on_snowflake(database: &str, models: &[(&str, &str)]) -> Shop {
+        let fields = super::snowflake_fields(&super::new_database(database));
+        let profile = json!({"shop": {"target": "dev", "outputs": {"dev": fields}}});
+        let sandbox = Sandbox::new(&format!(
+            "# file: profiles.yml\n{profile}\n# file: dbt_project.yml\nname: shop\nprofile: shop\n{BASE}"
+        ));
+        let shop = Shop {
+            sandbox,
+            ledger: "daygrain".to_owned(),
+            schema: "shop".to_owned(),
+        };
+        shop.models(models);
+        shop
+    }
+
     /// The name of a table, for statements by hand.
     pub fn name(&self, table: &str) -> String {
         format!("{}.{table}", self.schema)

@@ -1,0 +1,365 @@
+"""A Snowflake for the tests: an unmodified fakesnow, and a proxy before it.
+
+    python snowflake_server.py PORT
+
+The proxy does what the driver of daygrain cannot do without:
+
+- fakesnow answers queries in Arrow; the proxy turns that into the rows of texts that the server's
+  JSON replies hold;
+- fakesnow's errors have no query id; the proxy adds one;
+- fakesnow refuses `alter session`, `grant`, `revoke` and `show grants`; the proxy says that they are
+  done, and shows no grants. That they mean what they should is for a real account to show.
+
+- fakesnow replaces no table by a clone: the proxy writes a copy;
+- fakesnow has no `hash_agg`, no `create sequence ... order`, and finds no sequence by its full name:
+  the proxy writes a sum of hashes, leaves `order` out, and writes `nextval('...')`;
+- of two transactions that change the rows of one table, the server lets the second wait until the
+  first has ended, and fakesnow fails; the proxy lets it wait.
+
+It also injects faults, which a session asks for by the parameter `DAYGRAIN_FAULTS` of its login: a
+JSON list of `{"on": part of the statement or "login", "do": what, "times": how often}`. Counts are
+kept by database, so a test that has a database of its own has faults of its own. What there is:
+
+- `429`, `503`: a reply of that status; the statement is not run
+- `drop`: the connection is closed; the statement is not run
+- `lose`: the statement is run, and the connection is closed instead of a reply
+- `async`: a reply with code 333334; the result comes from where it points
+- `expire`: the session's token is no longer valid, for this statement and all that follow
+- `expire-async`: as `async`, and the token is no longer valid when the result is asked for
+- `slow`: the statement waits until it is cancelled, for a minute at most
+
+`GET /log?database=NAME` gives what was received for a database, one JSON object a line.
+"""
+
+import base64
+import http.client
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import uuid
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pyarrow as pa
+
+EXPIRED = {"data": None, "code": "390112", "message": "Your session has expired. Please login again.", "success": False}
+CANCELLED = ("000604", "57014", "SQL execution canceled")
+
+# What fakesnow refuses, and a server does.
+UNKNOWN = re.compile(r"\s*(alter\s+session|grant|revoke|show\s+grants)\b", re.IGNORECASE)
+
+lock = threading.Lock()
+sessions = {}  # token -> {"database", "faults", "alive"}
+counts = {}  # (database, index of the fault) -> how often it happened
+log = []  # what was received
+results = {}  # query id -> the reply, or None while it runs
+aborted = {}  # request id -> an event
+
+
+def text(kind, scale, value):
+    """A value as the texts of a JSON reply."""
+    if value is None or (isinstance(value, dict) and value.get("epoch", 0) is None):
+        return None
+    if kind == "boolean":
+        return "1" if value else "0"
+    if kind == "date":
+        return str((value - type(value)(1970, 1, 1)).days)
+    if kind == "time":
+        return f"{Decimal(value) / 1_000_000_000:.9f}"
+    if kind.startswith("timestamp"):
+        seconds = f"{Decimal(value['epoch']) + Decimal(value['fraction']) / 1_000_000_000:.9f}"
+        return f"{seconds} {value['timezone']}" if kind == "timestamp_tz" else seconds
+    if kind == "binary":
+        return value.hex().upper()
+    if kind == "real":
+        return repr(float(value))
+    if kind == "fixed" and isinstance(value, Decimal):
+        return format(value, "f")
+    return value if isinstance(value, str) else str(value)
+
+
+def translated(reply):
+    """The reply of fakesnow as the server would give it in JSON."""
+    data = reply.get("data")
+    if data is None:
+        return reply
+    data.setdefault("queryId", str(uuid.uuid4()))
+    if data.get("queryResultFormat") != "arrow":
+        return reply
+    encoded = data.pop("rowsetBase64", "")
+    rows = []
+    if encoded:
+        table = pa.ipc.open_stream(base64.b64decode(encoded)).read_all()
+        columns = [
+            [text(kind["type"].lower(), kind.get("scale"), value) for value in column.to_pylist()]
+            for kind, column in zip(data["rowtype"], table.columns)
+        ]
+        rows = [list(row) for row in zip(*columns)]
+    data.update(queryResultFormat="json", rowset=rows, returned=len(rows), total=len(rows))
+    return reply
+
+
+def done():
+    """The reply to a statement that gives no rows."""
+    kind = {"name": "status", "type": "text", "nullable": True, "length": 100, "scale": None, "precision": None}
+    return {
+        "data": {"queryId": str(uuid.uuid4()), "rowtype": [kind], "rowset": [], "returned": 0, "total": 0, "queryResultFormat": "json"},
+        "code": None, "message": None, "success": True,
+    }
+
+
+def forward(method, path, headers, body):
+    """Asks fakesnow."""
+    connection = http.client.HTTPConnection("127.0.0.1", inner_port, timeout=600)
+    kept = {name: value for name, value in headers.items() if name.lower() in ("authorization", "content-type", "accept")}
+    connection.request(method, path, body, kept)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, content
+
+
+def fault_for(database, faults, what):
+    """The fault that this statement meets, if any; counts it."""
+    with lock:
+        for index, fault in enumerate(faults):
+            key = (database, index)
+            if fault["on"] in what and counts.get(key, 0) < fault.get("times", 1):
+                counts[key] = counts.get(key, 0) + 1
+                return fault["do"]
+    return None
+
+
+CHANGES = re.compile(r"\s*(?:update|delete\s+from|merge\s+into|insert\s+overwrite\s+into|truncate\s+table)\s+([^\s(;]+)", re.IGNORECASE)
+ENDS = re.compile(r"\s*(commit|rollback)\b", re.IGNORECASE)
+BEGINS = re.compile(r"\s*begin\b", re.IGNORECASE)
+
+
+def understood(body):
+    """The request, in words that fakesnow understands."""
+    asked = json.loads(body)
+    sql = asked["sqlText"]
+    sql = re.sub(r"hash_agg\(([^()]*)\)", r"sum(hash(\1) % 1000000007)", sql)
+    sql = re.sub(r"(create sequence .*) order$", r"\1", sql)
+    sql = re.sub(r"((?:\w+\.)+\w+)\.nextval\b", r"nextval('\1')", sql)
+    sql = re.sub(r"^(create or replace .*) clone (\S+)$", r"\1 as select * from \2", sql)
+    if sql != asked["sqlText"]:
+        asked["sqlText"] = sql
+        return json.dumps(asked).encode()
+    return body
+
+
+class TableLocks:
+    """The locks of tables whose rows are changed, each held until its transaction ends."""
+
+    def __init__(self):
+        self.changed = threading.Condition()
+        self.held = {}  # table -> token
+
+    def take(self, token, table, seconds):
+        until = time.monotonic() + seconds
+        with self.changed:
+            while self.held.get(table, token) != token:
+                if not self.changed.wait(until - time.monotonic()) and time.monotonic() >= until:
+                    return False
+            self.held[table] = token
+            return True
+
+    def free(self, token):
+        with self.changed:
+            for table in [table for table, owner in self.held.items() if owner == token]:
+                del self.held[table]
+            self.changed.notify_all()
+
+
+locks = TableLocks()
+
+
+class Proxy(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def reply(self, status, value):
+        content = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(content)
+        self.close_connection = True
+
+    def drop(self):
+        self.close_connection = True
+        self.connection.close()
+
+    def token(self):
+        return (self.headers.get("Authorization") or "")[len('Snowflake Token="') : -1]
+
+    def do_GET(self):
+        url = urllib.parse.urlsplit(self.path)
+        if url.path == "/log":
+            database = urllib.parse.parse_qs(url.query)["database"][0].lower()
+            with lock:
+                lines = [json.dumps(entry) for entry in log if entry["database"].lower() == database]
+            return self.reply(200, "\n".join(lines).encode())
+        session = sessions.get(self.token())
+        if session is None or not session["alive"]:
+            return self.reply(200, EXPIRED)
+        query_id = url.path.split("/")[2]
+        while results[query_id] is None:
+            time.sleep(0.05)
+        return self.reply(200, results[query_id])
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        url = urllib.parse.urlsplit(self.path)
+        query = urllib.parse.parse_qs(url.query)
+        if url.path == "/session/v1/login-request":
+            return self.login(json.loads(body), query, body)
+        if url.path == "/queries/v1/abort-request":
+            wanted = json.loads(body)["requestId"]
+            with lock:
+                aborted.setdefault(wanted, threading.Event()).set()
+            return self.reply(200, {"data": None, "code": None, "message": None, "success": True})
+        if url.path == "/queries/v1/query-request":
+            return self.statement(json.loads(body)["sqlText"], query["requestId"][0], body)
+        status, content = forward("POST", self.path, self.headers, body)
+        return self.reply(status, content)
+
+    def login(self, asked, query, body):
+        data = asked["data"]
+        parameters = data.get("SESSION_PARAMETERS") or {}
+        database = query.get("databaseName", [""])[0]
+        faults = json.loads(parameters.get("DAYGRAIN_FAULTS") or "[]")
+        with lock:
+            log.append({
+                "database": database, "login": data["LOGIN_NAME"], "parameters": parameters,
+                "role": query.get("roleName", [None])[0], "warehouse": query.get("warehouse", [None])[0],
+                "authenticator": data.get("AUTHENTICATOR"),
+            })
+        fault = fault_for(database, faults, "login")
+        if fault in ("429", "503"):
+            return self.reply(int(fault), b"not now")
+        if fault == "drop":
+            return self.drop()
+        if fault == "refuse":
+            return self.reply(200, {"data": None, "code": "390100", "message": "Incorrect username or password was specified.", "success": False})
+        status, content = forward("POST", self.path, self.headers, body)
+        token = json.loads(content)["data"]["token"]
+        sessions[token] = {
+            "database": database, "faults": faults, "alive": True, "begun": False,
+            "lock_timeout": parameters.get("LOCK_TIMEOUT", 43200),
+        }
+        return self.reply(status, content)
+
+    def statement(self, sql, request_id, body):
+        session = sessions.get(self.token())
+        if session is None or not session["alive"]:
+            return self.reply(200, EXPIRED)
+        with lock:
+            log.append({"database": session["database"], "session": self.token()[:8], "sql": sql})
+        fault = fault_for(session["database"], session["faults"], sql)
+        if fault in ("429", "503"):
+            return self.reply(int(fault), b"not now")
+        if fault == "drop":
+            return self.drop()
+        if fault == "expire":
+            session["alive"] = False
+            return self.reply(200, EXPIRED)
+        if UNKNOWN.match(sql):
+            return self.reply(200, done())
+        if fault == "slow":
+            return self.slow(request_id)
+        if fault in ("async", "expire-async"):
+            return self.later(session, fault, body)
+        token = self.token()
+        changed = CHANGES.match(sql)
+        if changed:
+            table = changed.group(1).lower()
+            if not locks.take(token, table, session["lock_timeout"]):
+                return self.failed("000625", "57014", f"Statement '{request_id}' has locked table '{table}' and this lock has not yet been released.")
+        if BEGINS.match(sql):
+            session["begun"] = True
+        status, content = forward("POST", self.path, self.headers, understood(body))
+        if ENDS.match(sql):
+            session["begun"] = False
+        if not session["begun"]:
+            locks.free(token)
+        if fault == "lose":
+            return self.drop()
+        self.reply(status, translated(json.loads(content)) if status == 200 else content)
+
+    def slow(self, request_id):
+        with lock:
+            event = aborted.setdefault(request_id, threading.Event())
+        event.wait(60)
+        self.failed(*CANCELLED)
+
+    def failed(self, code, state, message):
+        query_id = str(uuid.uuid4())
+        return self.reply(200, {
+            "data": {"queryId": query_id, "errorCode": code, "sqlState": state},
+            "code": code, "sqlState": state, "message": message, "success": False,
+        })
+
+    def later(self, session, fault, body):
+        query_id = str(uuid.uuid4())
+        results[query_id] = None
+        path, headers = self.path, dict(self.headers.items())
+
+        def run():
+            time.sleep(0.3)
+            _, content = forward("POST", path, headers, body)
+            results[query_id] = translated(json.loads(content))
+
+        threading.Thread(target=run, daemon=True).start()
+        if fault == "expire-async":
+            session["alive"] = False
+        return self.reply(200, {
+            "data": {"queryId": query_id, "getResultUrl": f"/queries/{query_id}/result", "queryAbortsAfterSecs": 300},
+            "code": "333334", "message": "Query execution in progress. Asynchronous execution mode", "success": True,
+        })
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+def start_fakesnow():
+    """Starts fakesnow on a port that it chooses, and waits until it answers."""
+    command = [sys.executable, "-u", "-m", "fakesnow", "-s"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for line in child.stdout:
+        if "Uvicorn running on" in line:
+            address = line.split("http://")[1].split(" ")[0]
+            break
+        sys.stderr.write(line)
+    else:
+        raise SystemExit("fakesnow did not start")
+    # Its log is read so that it never waits for a reader.
+    threading.Thread(target=lambda: [None for _ in child.stdout], daemon=True).start()
+    return child, int(address.rsplit(":", 1)[1])
+
+
+if __name__ == "__main__":
+    import signal
+
+    child, inner_port = start_fakesnow()
+    server = Server(("127.0.0.1", int(sys.argv[1])), Proxy)
+
+    def stop(*_):
+        child.terminate()
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    print(f"Running on http://127.0.0.1:{server.server_address[1]}", flush=True)
+    server.serve_forever()
