@@ -91,10 +91,12 @@ codes! {
     Usage = "usage",
     /// The database cannot be reached.
     Connection = "connection",
-    /// Another process holds the embedded database's file.
+    /// Somebody else holds the embedded database's file, or a lock that was waited for in vain.
     DatabaseLocked = "database-locked",
     /// The database refused a statement.
     Database = "database",
+    /// The database ended a transaction in favour of another one; it may be tried again.
+    DatabaseConflict = "database-conflict",
     /// A CSV file that does not parse, or whose rows differ in length.
     BadCsv = "bad-csv",
     /// A file of a source that is broken, or does not match the source's columns.
@@ -131,7 +133,9 @@ impl Code {
             | Code::UnknownSource
             | Code::UnknownPatch
             | Code::Unsupported => "Compilation Error",
-            Code::Connection | Code::Database => "Database Error",
+            Code::Connection | Code::Database | Code::DatabaseConflict | Code::DatabaseLocked => {
+                "Database Error"
+            }
             Code::Usage => "Usage Error",
             _ => "Runtime Error",
         }

@@ -81,7 +81,8 @@ pub struct Dialect {
     /// relation is then no more than that, and no marker is kept.
     pub counts_rows: bool,
     /// What is said at the start of a transaction that publishes partitions; `{idle}` is the number of
-    /// seconds after which one in which nothing happens counts as left behind.
+    /// seconds after which one in which nothing happens counts as left behind, `{lock}` that for which a
+    /// lock is waited for.
     pub publish_settings: &'static [&'static str],
     /// What is said before rows are hashed, so that every session hashes alike.
     pub hash_settings: &'static [&'static str],
@@ -144,6 +145,11 @@ pub struct ProfileFields {
     pub aliases: &'static [(&'static str, &'static str)],
     /// What templates may see as `target`; a secret never is among them.
     pub public: &'static [&'static str],
+    /// Fields that an environment variable gives where the profile does not, as the database's own
+    /// client library has it.
+    pub environment: &'static [(&'static str, &'static str)],
+    /// Fields that a file in the user's home gives, by its path, where nothing else does and it exists.
+    pub home_files: &'static [(&'static str, &'static str)],
 }
 
 /// The embedded database.
@@ -189,6 +195,8 @@ pub static DUCKDB: Dialect = Dialect {
             "use_credential_provider",
             "disable_transactions",
         ],
+        environment: &[],
+        home_files: &[],
     },
 };
 
@@ -219,7 +227,7 @@ pub static POSTGRES: Dialect = Dialect {
     counts_rows: false,
     publish_settings: &[
         "set transaction isolation level repeatable read",
-        "set local lock_timeout = '60s'",
+        "set local lock_timeout = '{lock}s'",
         "set local idle_in_transaction_session_timeout = '{idle}s'",
     ],
     hash_settings: &[
@@ -233,7 +241,7 @@ pub static POSTGRES: Dialect = Dialect {
     concurrent_batches: false,
     profile: ProfileFields {
         embedded: false,
-        required: &["host", "user", "password", "port", "database", "schema"],
+        required: &["host", "user", "port", "database", "schema"],
         aliases: &[("dbname", "database"), ("pass", "password")],
         public: &[
             "host",
@@ -251,6 +259,21 @@ pub static POSTGRES: Dialect = Dialect {
             "sslrootcert",
             "application_name",
             "retries",
+        ],
+        environment: &[
+            ("password", "PGPASSWORD"),
+            ("passfile", "PGPASSFILE"),
+            ("sslmode", "PGSSLMODE"),
+            ("sslrootcert", "PGSSLROOTCERT"),
+            ("sslcert", "PGSSLCERT"),
+            ("sslkey", "PGSSLKEY"),
+            ("options", "PGOPTIONS"),
+        ],
+        home_files: &[
+            ("passfile", ".pgpass"),
+            ("sslrootcert", ".postgresql/root.crt"),
+            ("sslcert", ".postgresql/postgresql.crt"),
+            ("sslkey", ".postgresql/postgresql.key"),
         ],
     },
 };
@@ -317,6 +340,8 @@ pub static SNOWFLAKE: Dialect = Dialect {
             "insecure_mode",
             "reuse_connections",
         ],
+        environment: &[],
+        home_files: &[],
     },
 };
 
@@ -350,6 +375,25 @@ impl Dialect {
         format!("{quote}{doubled}{quote}")
     }
 
+    /// Shortens a name of our own making that the database would cut, so that no two become one: it ends
+    /// with a hash of the whole.
+    pub fn fit_identifier(&self, name: String) -> String {
+        use sha2::{Digest, Sha256};
+        const HASH: usize = 8;
+        match self.max_identifier {
+            Some(max) if name.len() > max => {
+                let hash = Sha256::digest(&name);
+                let mut end = max - HASH - 1;
+                while !name.is_char_boundary(end) {
+                    end -= 1;
+                }
+                let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+                format!("{}_{}", &name[..end], &hash[..HASH])
+            }
+            _ => name,
+        }
+    }
+
     /// Writes text as a string literal.
     pub fn string_literal(&self, text: &str) -> String {
         let backslash = self.parser == Parser::Snowflake;
@@ -365,6 +409,18 @@ impl Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_own_names_fit_and_stay_apart() {
+        let long = "ä".repeat(30);
+        let (one, two) = (format!("{long}__new"), format!("{long}__old"));
+        assert_eq!(POSTGRES.fit_identifier(one.clone() + "er").len(), 63);
+        let fitted = [&one, &two].map(|name| POSTGRES.fit_identifier(name.clone()));
+        assert!(fitted.iter().all(|name| name.len() <= 63));
+        assert_ne!(fitted[0], fitted[1]);
+        assert_eq!(DUCKDB.fit_identifier(one.clone()), one);
+        assert_eq!(POSTGRES.fit_identifier("short".into()), "short");
+    }
 
     #[test]
     fn names_without_quotes_are_folded() {

@@ -5,6 +5,7 @@
 //! compaction. The SQL is plain enough for every dialect; who runs it is the executor's matter.
 
 mod history;
+mod leases;
 
 pub use history::{Attempt, History, Record, RecordState, SumTree};
 
@@ -134,6 +135,8 @@ pub struct Build {
     pub rows: i64,
     /// Why it was built; why it was refused or failed.
     pub reason: Option<String>,
+    /// What the database calls the statement that wrote the rows, where it has such names.
+    pub query_id: Option<String>,
 }
 
 impl Build {
@@ -150,6 +153,7 @@ impl Build {
             content: record.content,
             rows: record.rows,
             reason: Some("changed outside daygrain".to_owned()),
+            query_id: None,
         }
     }
 }
@@ -322,6 +326,10 @@ impl Ledger {
         statements.push(format!(
             "alter table {} add column if not exists columns bigint",
             self.table("relations")
+        ));
+        statements.push(format!(
+            "alter table {} add column if not exists query_id varchar",
+            self.table("builds")
         ));
         statements.push(format!(
             "update {0} set layout = {LAYOUT} where layout < {LAYOUT}",
@@ -554,6 +562,7 @@ impl Ledger {
                 && a.outcome == b.outcome
                 && a.code == b.code
                 && a.reason == b.reason
+                && a.query_id == b.query_id
         };
         let selects: Vec<String> = builds
             .chunk_by(alike)
@@ -570,7 +579,7 @@ impl Ledger {
                     ]
                 });
                 Some(format!(
-                    "select n1, {}, n2, {}, {}, n3, n4, n5, n6, {}, cast({} as timestamp), cast({} as timestamp), {}, cast({} as varchar)\nfrom {}",
+                    "select n1, {}, n2, {}, {}, n3, n4, n5, n6, {}, cast({} as timestamp), cast({} as timestamp), {}, cast({} as varchar), cast({} as varchar)\nfrom {}",
                     first.relation.0,
                     self.text(first.outcome.as_str()),
                     first.code,
@@ -579,12 +588,13 @@ impl Ledger {
                     self.text(started),
                     self.dialect.utc_now,
                     self.optional(first.reason.as_deref()),
+                    self.optional(first.query_id.as_deref()),
                     self.packed(rows),
                 ))
             })
             .collect();
         format!(
-            "insert into {} (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason)\n{}",
+            "insert into {} (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason, query_id)\n{}",
             self.table("builds"),
             selects.join("\nunion all\n")
         )
@@ -695,110 +705,6 @@ impl Ledger {
                 rows.join(",\n")
             )
         })
-    }
-
-    /// The text that takes a lease that is free, run out, or the holder's own; its last statement
-    /// returns the fencing number, and no row where somebody else holds it. It has not run out while
-    /// its holder gives signs of life.
-    pub fn take_lease(&self, relation: RelationId, holder: &str, seconds: u32) -> String {
-        let (table, holder, now) = (
-            self.table("leases"),
-            self.text(holder),
-            self.dialect.utc_now,
-        );
-        let until = format!("{now} + interval '{seconds} seconds'");
-        if self.dialect.ledger.upsert == Upsert::Locked {
-            let (relation, runs) = (relation.0, self.table("runs"));
-            return [
-                "begin".to_owned(),
-                format!("update {table} set beat = beat + 1 where relation = {LOCK_ROW}"),
-                format!(
-                    "update {table} set fence = fence + 1, holder = {holder}, expires = {until}\n\
-                     where relation = {relation} and (holder is null or holder = {holder}\n    \
-                     or expires < {now} and holder not in (select run from {runs} where expires >= {now}))"
-                ),
-                format!(
-                    "insert into {table} (relation, fence, beat, holder, expires)\n\
-                     select {relation}, 1, 0, {holder}, {until} where not exists (select 1 from {table} where relation = {relation})"
-                ),
-                "commit".to_owned(),
-                format!("select fence from {table} where relation = {relation} and holder = {holder}"),
-            ]
-            .join(";\n");
-        }
-        format!(
-            "insert into {table} as held (relation, fence, beat, holder, expires) values ({}, 1, 0, {holder}, {until})\n\
-             on conflict (relation) do update set fence = held.fence + 1, holder = excluded.holder, expires = excluded.expires\n\
-             where held.holder is null or held.holder = excluded.holder\n    or held.expires < {now} and not exists (select 1 from {runs} as alive where alive.run = held.holder and alive.expires >= {now})\n\
-             returning fence",
-            relation.0,
-            runs = self.table("runs")
-        )
-    }
-
-    /// The text by which a run says that it is alive, for so many seconds.
-    pub fn sign_of_life(&self, run: &str, seconds: u32) -> String {
-        if self.dialect.ledger.upsert == Upsert::Locked {
-            // Nobody else writes of this run.
-            let (runs, run) = (self.table("runs"), self.text(run));
-            let until = format!("{} + interval '{seconds} seconds'", self.dialect.utc_now);
-            return format!(
-                "update {runs} set expires = {until} where run = {run};\n\
-                 insert into {runs} (run, expires) select {run}, {until} where not exists (select 1 from {runs} where run = {run})"
-            );
-        }
-        format!(
-            "insert into {} (run, expires) values ({}, {} + interval '{seconds} seconds')\n\
-             on conflict (run) do update set expires = excluded.expires",
-            self.table("runs"),
-            self.text(run),
-            self.dialect.utc_now
-        )
-    }
-
-    /// The statement by which a run says that it has ended; those that died long ago go with it.
-    pub fn end_of_life(&self, run: &str) -> String {
-        format!(
-            "delete from {} where run = {} or expires < {} - interval '1 day'",
-            self.table("runs"),
-            self.text(run),
-            self.dialect.utc_now
-        )
-    }
-
-    /// The query of who holds a lease, and until when.
-    pub fn read_lease(&self, relation: RelationId) -> String {
-        format!(
-            "select holder, expires from {} where relation = {}",
-            self.table("leases"),
-            relation.0
-        )
-    }
-
-    /// The write that fails to find its row once somebody else has taken the lease over; no row is
-    /// returned then.
-    pub fn beat(&self, relation: RelationId, fence: i64) -> String {
-        if self.dialect.ledger.upsert == Upsert::Locked {
-            let leases = self.table("leases");
-            let mine = format!("relation = {} and fence = {fence}", relation.0);
-            return format!(
-                "update {leases} set beat = beat + 1 where {mine};\nselect beat from {leases} where {mine}"
-            );
-        }
-        format!(
-            "update {} set beat = beat + 1 where relation = {} and fence = {fence} returning beat",
-            self.table("leases"),
-            relation.0
-        )
-    }
-
-    /// The statement that gives a lease back.
-    pub fn free_lease(&self, relation: RelationId, fence: i64) -> String {
-        format!(
-            "update {} set holder = null where relation = {} and fence = {fence}",
-            self.table("leases"),
-            relation.0
-        )
     }
 
     /// The query that counts the builds which were followed by another of their partition.
@@ -990,6 +896,7 @@ mod tests {
             content: 3,
             rows: 4,
             reason: Some("it's wrong".to_owned()),
+            query_id: None,
         }
     }
 
@@ -1091,8 +998,8 @@ mod tests {
             as_of: "2026-11-15 00:00:00".to_owned(),
         };
         insta::assert_snapshot!(ledger.add_builds(&[build(1)], &facts, &facts.as_of), @r#"
-        insert into "db"."daygrain"."builds" (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason)
-        select n1, 1, n2, 'refused', -1, n3, n4, n5, n6, 'run-1', cast('2026-11-15 00:00:00' as timestamp), cast('2026-11-15 00:00:00' as timestamp), cast(clock_timestamp() at time zone 'UTC' as timestamp), cast('it''s wrong' as varchar)
+        insert into "db"."daygrain"."builds" (build, relation, part, outcome, code, inputs, version, content, row_count, run, as_of, started, finished, reason, query_id)
+        select n1, 1, n2, 'refused', -1, n3, n4, n5, n6, 'run-1', cast('2026-11-15 00:00:00' as timestamp), cast('2026-11-15 00:00:00' as timestamp), cast(clock_timestamp() at time zone 'UTC' as timestamp), cast('it''s wrong' as varchar), cast(null as varchar)
         from (values (7, 1, 2, 7, 3, 4)) as packed (n1, n2, n3, n4, n5, n6)
         "#);
     }

@@ -49,6 +49,16 @@ pub trait Connection: Send {
         rows: &'a Table,
     ) -> BoxFuture<'a, Result<u64, AdapterError>>;
 
+    /// Tells whether the session is still there, as far as this side has heard; sends nothing.
+    fn is_open(&mut self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(true))
+    }
+
+    /// What the server has said beside its answers since this was last asked, in its words.
+    fn take_notices(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// A handle that stops what this session runs, usable from any thread.
     fn canceller(&self) -> Arc<dyn Canceller>;
 }
@@ -94,10 +104,12 @@ pub struct AdapterError {
 pub enum AdapterErrorKind {
     /// Cannot connect, or the connection was lost.
     Connection,
-    /// Another process holds the embedded database's file.
+    /// Somebody else holds the embedded database's file, or a lock that was waited for in vain.
     Locked,
     /// The statement was refused.
     Statement,
+    /// The transaction was ended in favour of another one, and may be tried again.
+    Conflict,
     /// The statement was stopped by [`Canceller::cancel`].
     Cancelled,
 }
@@ -263,9 +275,9 @@ mod tests {
     #[test]
     fn fields_that_do_nothing_are_named() {
         let fields = serde_json::json!({
-            "type": "postgres", "host": "h", "user": "u", "sslcert": "c", "keepalive": 1,
+            "type": "postgres", "host": "h", "user": "u", "sslcrl": "c", "keepalive": 1,
         });
         let target = target(&POSTGRES, fields);
-        assert_eq!(unused_fields(&target), ["keepalive", "sslcert"]);
+        assert_eq!(unused_fields(&target), ["keepalive", "sslcrl"]);
     }
 }

@@ -21,6 +21,7 @@ use clap::Parser;
 
 use crate::diagnostic::Diagnostic;
 use crate::executor::event::Event;
+use crate::secrets::Redactor;
 use args::{Cli, Command};
 use commands::{CommandResult, Invocation, Outcome};
 use settings::Settings;
@@ -40,6 +41,8 @@ pub fn main() -> ExitCode {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    // Arguments may hold secrets, and the reporter that masks them is not there yet.
+    let redactor = Redactor::new(&environment);
     let here = match std::env::current_dir() {
         Ok(here) => here,
         Err(error) => {
@@ -51,7 +54,7 @@ pub fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(wrong) => {
             for diagnostic in &wrong {
-                eprintln!("{diagnostic}");
+                eprintln!("{}", redactor.text(&diagnostic.to_string()));
             }
             return ExitCode::from(2);
         }

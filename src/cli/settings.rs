@@ -171,6 +171,7 @@ impl Settings {
                 profile: args.profile.clone().or_else(|| text("DBT_PROFILE")),
                 target: args.target.clone().or_else(|| text("DBT_TARGET")),
                 home: text("HOME").map(PathBuf::from),
+                environment: environment.clone(),
             },
             vars,
             target_path: args.target_path.clone().or_else(|| text("DBT_TARGET_PATH")),

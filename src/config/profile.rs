@@ -2,6 +2,7 @@
 //!
 //! Only the chosen target is rendered, so that a variable that another target needs may be missing.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub struct ProfileRequest {
     pub target: Option<String>,
     /// The user's home, whose folder `.dbt` is looked into last.
     pub home: Option<PathBuf>,
+    /// The variables that a database's own client library reads; passwords may be among them.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// Finds and reads the profile of a project.
@@ -304,7 +307,7 @@ impl Reader<'_> {
         let wrong = output.expect_mapping(&format!("the target `{target}`"), self.file);
         self.keep(wrong)?;
         let span = key.span(self.file);
-        self.output(name, target, output, span)
+        self.output(name, target, output, span, request)
     }
 
     fn push(&mut self, error: Diagnostic) {
@@ -349,7 +352,14 @@ impl Reader<'_> {
         self.keep(name.map(str::to_owned))
     }
 
-    fn output(&mut self, profile: &str, name: String, output: &Yaml, span: Span) -> Option<Target> {
+    fn output(
+        &mut self,
+        profile: &str,
+        name: String,
+        output: &Yaml,
+        span: Span,
+        request: &ProfileRequest,
+    ) -> Option<Target> {
         let mut fields = Map::new();
         for (key, value) in output.entries() {
             let rendered = self.field(&key.text, value);
@@ -363,6 +373,7 @@ impl Reader<'_> {
                 fields.insert((*alias).to_owned(), value);
             }
         }
+        add_surroundings(&mut fields, dialect, request);
         for field in dialect.profile.required {
             self.require(field, dialect, &fields, &name, &span);
         }
@@ -532,6 +543,26 @@ impl Reader<'_> {
                 );
                 1
             }
+        }
+    }
+}
+
+/// Adds what the profile leaves to the environment and to files in the user's home.
+fn add_surroundings(fields: &mut Map<String, Json>, dialect: &Dialect, request: &ProfileRequest) {
+    let variables = dialect.profile.environment.iter();
+    let variables = variables.filter_map(|(field, variable)| {
+        let value = request.environment.get(*variable)?;
+        Some((*field, value.clone()))
+    });
+    let files = dialect.profile.home_files.iter();
+    let files = files.filter_map(|(field, file)| {
+        let path = request.home.as_ref()?.join(file);
+        path.is_file()
+            .then(|| (*field, path.to_string_lossy().into_owned()))
+    });
+    for (field, value) in variables.chain(files) {
+        if fields.get(field).is_none_or(Json::is_null) {
+            fields.insert(field.to_owned(), value.into());
         }
     }
 }

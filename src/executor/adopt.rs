@@ -296,6 +296,7 @@ pub fn adopt(
                     content,
                     rows: *rows,
                     reason: None,
+                    query_id: None,
                 };
                 let inputs = inputs(&board, at, *part).into_iter();
                 board.histories[at].set(*part, record_of(&build, RecordState::Adopted));
@@ -421,6 +422,7 @@ pub fn inherit(
                     content: record.content,
                     rows: record.rows,
                     reason: Some(format!("taken over from {from}")),
+                    query_id: None,
                 });
                 for input in read.remove(&record.build).unwrap_or_default() {
                     inputs.push(Input {

@@ -14,6 +14,25 @@ type SchemaKey = (String, String);
 /// A schema's relations by their names in lower case; several where names differ in case only.
 type Named = BTreeMap<String, Vec<Relation>>;
 
+/// What was known before a change.
+#[derive(Debug)]
+pub struct Undo(Vec<Before>);
+
+#[derive(Debug)]
+enum Before {
+    Name(SchemaKey, String, Option<Vec<Relation>>),
+    Schema(SchemaKey, Option<Named>),
+}
+
+fn before(schemas: &HashMap<SchemaKey, Named>, relation: &Relation) -> Before {
+    let (key, name) = (schema_key(relation), identifier(relation));
+    let known = schemas
+        .get(&key)
+        .and_then(|named| named.get(&name))
+        .cloned();
+    Before::Name(key, name, known)
+}
+
 /// The relations of the schemas that were looked at; shared by all sessions.
 #[derive(Debug, Default)]
 pub struct RelationCache {
@@ -55,9 +74,21 @@ impl RelationCache {
         self.lock().insert(schema_key(schema), named);
     }
 
-    /// Records a change; of schemas that nobody has looked at, nothing is kept.
-    pub fn note(&self, change: CacheChange) {
+    /// Records a change, and tells how to take it back; of schemas that nobody has looked at, nothing
+    /// is kept.
+    pub fn note(&self, change: CacheChange) -> Undo {
         let mut schemas = self.lock();
+        let undo = match &change {
+            CacheChange::Added(relation) | CacheChange::Dropped(relation) => {
+                vec![before(&schemas, relation)]
+            }
+            CacheChange::Renamed(from, to) => vec![before(&schemas, from), before(&schemas, to)],
+            CacheChange::SchemaDropped(schema) => {
+                let key = schema_key(schema);
+                let named = schemas.get(&key).cloned();
+                vec![Before::Schema(key, named)]
+            }
+        };
         match change {
             CacheChange::Added(relation) => add(&mut schemas, relation),
             CacheChange::Dropped(relation) => remove(&mut schemas, &relation),
@@ -67,6 +98,31 @@ impl RelationCache {
             }
             CacheChange::SchemaDropped(schema) => {
                 schemas.insert(schema_key(&schema), Named::new());
+            }
+        }
+        Undo(undo)
+    }
+
+    /// Takes changes back that the database has rolled back, the last one first.
+    pub fn undo(&self, changes: Vec<Undo>) {
+        let mut schemas = self.lock();
+        for before in changes.into_iter().rev().flat_map(|undo| undo.0) {
+            match before {
+                Before::Name(key, name, relations) => {
+                    let Some(named) = schemas.get_mut(&key) else {
+                        continue;
+                    };
+                    match relations {
+                        Some(relations) => named.insert(name, relations),
+                        None => named.remove(&name),
+                    };
+                }
+                Before::Schema(key, Some(named)) => {
+                    schemas.insert(key, named);
+                }
+                Before::Schema(key, None) => {
+                    schemas.remove(&key);
+                }
             }
         }
     }
@@ -137,5 +193,25 @@ mod tests {
         assert_eq!(cache.relations_named(&schema, "b"), Some(Vec::new()));
         cache.note(CacheChange::Dropped(relation("A")));
         assert_eq!(cache.relations(&schema), Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_rolled_back_is_known_as_before() {
+        let cache = RelationCache::default();
+        let relation = |name| Relation::new(&DUCKDB, "dev", "main", name);
+        let schema = relation("");
+        cache.fill(&schema, vec![relation("a")]);
+        let changes = [
+            CacheChange::Added(relation("a__tmp")),
+            CacheChange::Renamed(relation("a"), relation("a__backup")),
+            CacheChange::Renamed(relation("a__tmp"), relation("a")),
+            CacheChange::Dropped(relation("a__backup")),
+            CacheChange::SchemaDropped(schema.clone()),
+        ];
+        let undo = changes.into_iter().map(|change| cache.note(change));
+        let undo = undo.collect();
+        assert_eq!(cache.relations(&schema), Some(Vec::new()));
+        cache.undo(undo);
+        assert_eq!(cache.relations(&schema), Some(vec![relation("a")]));
     }
 }

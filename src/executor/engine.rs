@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Project;
 use super::event::{NodeFacts, NodeResult, NodeStatus};
 use super::look::Sight;
-use super::publish::{Audit, Desk, DueFiles, Ended, Job, JobRead, KnownColumns, Part};
+use super::publish::{self, Audit, Desk, DueFiles, Ended, Job, JobRead, KnownColumns, Part};
 use super::reads::inlined_sources;
 use super::run::empty_result;
 use super::session::Session;
@@ -22,7 +22,7 @@ use crate::ledger::{self, Input, Outcome, RecordState, TestRow};
 use crate::manifest::UniqueId;
 use crate::microbatch::{Batch as Bounds, BatchResults};
 use crate::planner::board::{Batch, ItemKind, Status, Wait};
-use crate::planner::causes::{recorded, wait_phrase};
+use crate::planner::causes::{UnknownTable, recorded, wait_phrase};
 use crate::planner::items::is_passed_through;
 use crate::planner::{Plan, Work};
 use crate::relation::{Relation, RelationKind};
@@ -437,9 +437,9 @@ impl Engine {
             if board.items[item].cut.is_some() {
                 let schema = self.desk.ledger.schema().schema.as_deref();
                 message.push_str(&format!(
-                    "\nthe refused rows are in {}.refused_{}",
+                    "\nthe refused rows are in {}.{}",
                     schema.unwrap_or_default(),
-                    node.alias
+                    publish::refused_table(project.facts.dialect, node)
                 ));
             }
             result.message = Some(message);
@@ -575,6 +575,8 @@ impl Engine {
             exists: existing.is_some(),
             compared: self.compared.contains(&batch.item),
             reshape,
+            recut: !board.scopes[batch.item].forced
+                && self.sight.unknown.get(&batch.item) == Some(&UnknownTable::CutOtherwise),
             left_over,
             existing: existing.clone(),
             most: item.together.most(),

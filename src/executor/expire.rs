@@ -105,6 +105,7 @@ fn remove(
                 content: record.content,
                 rows: record.rows,
                 reason: Some("older than its retention".to_owned()),
+                query_id: None,
             });
         }
     }

@@ -23,7 +23,11 @@ const MOST_SHOWN: usize = 400;
 pub fn place(diagnostic: &mut Diagnostic, node: &Node, compiled: Option<&str>) {
     let of_the_database = matches!(
         diagnostic.code,
-        Code::Database | Code::DatabaseLocked | Code::Connection | Code::Cancelled
+        Code::Database
+            | Code::DatabaseConflict
+            | Code::DatabaseLocked
+            | Code::Connection
+            | Code::Cancelled
     );
     if !of_the_database {
         if refused_by_us(diagnostic) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::compile::{Compiled, Shown, compile, node_scope};
 use super::event::{NodeFacts, NodeResult, NodeStatus};
@@ -13,7 +13,7 @@ use super::{Project, locate, seed};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::files;
 use crate::jinja::language::Scope;
-use crate::jinja::port::{CacheChange, QueryOutcome};
+use crate::jinja::port::{CacheChange, QueryOutcome, TemplateMessage};
 use crate::jinja::{Value, Warehouse, context};
 use crate::manifest::{Node, ResourceType};
 use crate::planner::Work;
@@ -30,19 +30,45 @@ pub(super) fn run_shown(
     thread: &str,
 ) -> NodeResult {
     let started = Instant::now();
-    let mut result = empty_result(facts, thread);
-    session.begin_node(project, Some(node));
-    if let Err(mut diagnostic) = turn(project, session, node, shown, work, &mut result) {
+    let mut tried = 0;
+    let mut result = loop {
+        let mut result = empty_result(facts, thread);
+        session.begin_node(project, Some(node));
+        let Err(mut diagnostic) = turn(project, session, node, shown, work, &mut result) else {
+            break result;
+        };
+        if tried < MOST_REPEATS && session.may_repeat(&diagnostic) {
+            tried += 1;
+            repeat_soon(session, node, &diagnostic, tried);
+            continue;
+        }
         locate::place(&mut diagnostic, node, result.compiled_code.as_deref());
         result.status = NodeStatus::Error;
         result.message = Some(result.node.failure(&diagnostic));
         result.diagnostic = Some(Arc::new(*diagnostic));
-    }
+        break result;
+    };
     // What the node left open is its own: the next one starts afresh. A failure here is the
     // connection's, and the next statement reports it.
     let _ = session.rollback();
     result.elapsed = started.elapsed();
     result
+}
+
+/// How often a node is done again whose transaction lost against another one, or its connection.
+const MOST_REPEATS: u32 = 4;
+
+/// Says so in the log, and waits a little longer each time; not all who met wait alike.
+fn repeat_soon(session: &Session, node: &Node, diagnostic: &Diagnostic, tried: u32) {
+    session.emit(TemplateMessage::Log {
+        text: format!(
+            "`{}` is done again ({tried} of {MOST_REPEATS}), since nothing of it has lasted: {}",
+            node.name, diagnostic.message
+        ),
+        info: false,
+    });
+    let spread = node.name.bytes().map(u64::from).sum::<u64>();
+    std::thread::sleep(Duration::from_millis((50 << tried) + spread % 100));
 }
 
 fn turn(

@@ -131,14 +131,12 @@ impl Narrowing {
                     Mapping::Upto => format!("__daygrain__upto_{plain}"),
                     Mapping::All => format!("__daygrain__all_{plain}"),
                 };
-                let taken = used
-                    .iter()
-                    .filter(|(name, _)| name.starts_with(&stem))
-                    .count();
-                let name = match taken {
-                    0 => stem,
-                    more => format!("{stem}_{}", more + 1),
-                };
+                let numbered = (2..).map(|number| format!("{stem}_{number}"));
+                let name = std::iter::once(stem.clone())
+                    .chain(numbered)
+                    .map(|name| dialect.fit_identifier(name))
+                    .find(|name| used.iter().all(|(taken, _)| taken != name))
+                    .expect("numbers never end");
                 used.push((name.clone(), text));
                 name
             }

@@ -13,7 +13,7 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 
 use super::Project;
-use super::cache::RelationCache;
+use super::cache::{RelationCache, Undo};
 use super::comment::{self, Comment};
 use super::event::Event;
 use crate::adapter::{Adapter, AdapterError, AdapterErrorKind, Canceller, Connection, Response};
@@ -100,9 +100,14 @@ struct State {
     transaction_open: bool,
     /// Whether who holds the transaction ends it, and nobody else.
     held: bool,
-    /// Whether the next statement stands behind a savepoint, to which its sender goes back by itself
-    /// where it fails.
-    savepoint: bool,
+    /// Whether the next statement may fail without ending the transaction: a savepoint was just made.
+    guarded: bool,
+    /// Whether something that lasts has been done since the node began, as far as one can tell.
+    lasting: bool,
+    /// Whether the connection was lost since the node began.
+    lost: bool,
+    /// How to forget what the open transaction has made known.
+    undo: Vec<Undo>,
     node: Option<UniqueId>,
     comment: Option<Comment>,
     seed: Option<Arc<Table>>,
@@ -127,7 +132,10 @@ impl Session {
                 connection: None,
                 transaction_open: false,
                 held: false,
-                savepoint: false,
+                guarded: false,
+                lasting: false,
+                lost: false,
+                undo: Vec::new(),
                 node: None,
                 comment: None,
                 seed: None,
@@ -147,6 +155,20 @@ impl Session {
         state.node = node.map(|node| node.unique_id.clone());
         state.comment = comment;
         state.seed = None;
+        state.lasting = false;
+        state.lost = false;
+    }
+
+    /// Tells whether the node that failed may be done again from its start: nothing that it did has
+    /// lasted, and the failure is one that another attempt may not meet.
+    pub fn may_repeat(&self, failure: &Diagnostic) -> bool {
+        let state = self.lock();
+        let passing = match failure.code {
+            Code::DatabaseConflict => true,
+            Code::Connection => state.lost,
+            _ => false,
+        };
+        passing && !state.lasting && !state.held && !self.shared.is_stopping()
     }
 
     /// Says which rows `load_agate_table` gives.
@@ -185,8 +207,12 @@ impl Session {
 
 impl State {
     fn connected(&mut self, shared: &SessionShared) -> Result<(), QueryFailure> {
-        if self.connection.is_some() {
-            return Ok(());
+        if let Some(connection) = &mut self.connection {
+            // One that was ended while it waited is made good where nothing hangs on it.
+            if self.transaction_open || self.runtime.block_on(connection.is_open()) {
+                return Ok(());
+            }
+            self.connection = None;
         }
         let connection = self
             .runtime
@@ -210,20 +236,51 @@ impl State {
         if sql != "rollback"
             && let Err(stopped) = shared.permit()
         {
-            self.roll_back();
+            self.roll_back(shared);
             return Err(stopped);
         }
         self.connected(shared)?;
-        let connection = self
-            .connection
-            .as_mut()
-            .expect("`connected` has opened the connection");
         let commented = self.comment.as_ref().map(|comment| comment.add_to(sql));
         let (sent, before) = match &commented {
             Some((sent, before)) => (sent.as_str(), *before),
             None => (sql, 0),
         };
-        let covered = std::mem::take(&mut self.savepoint);
+        let passing = sql == "begin" || (!self.transaction_open && only_reads(sql));
+        let mut outcome = self.send(shared, sent, fetch);
+        let lost = |outcome: &Answered| matches!(outcome, Err(error) if error.kind == AdapterErrorKind::Connection);
+        if lost(&outcome) && passing && !self.transaction_open {
+            // Nothing was under way, such as after a long wait: another connection does as well.
+            self.connection = None;
+            self.connected(shared)?;
+            outcome = self.send(shared, sent, fetch);
+        }
+        let guarded = std::mem::take(&mut self.guarded);
+        match outcome {
+            Ok((response, table)) => {
+                self.lasting |= !self.transaction_open && !passing;
+                self.follow_transaction(shared, sql);
+                Ok(outcome_of(response, table))
+            }
+            Err(mut error) => {
+                error.offset = error.offset.and_then(|at| at.checked_sub(before));
+                if error.kind == AdapterErrorKind::Connection {
+                    // Nobody knows whether a commit, or what needs none, came through.
+                    self.lasting |= sql == "commit" || (!self.transaction_open && !passing);
+                    self.lose(shared);
+                } else if !guarded || error.kind != AdapterErrorKind::Statement {
+                    self.roll_back(shared);
+                }
+                Err(failure(error, Some(sql)))
+            }
+        }
+    }
+
+    /// Sends a statement, and reports it with what the server has said beside.
+    fn send(&mut self, shared: &SessionShared, sent: &str, fetch: Fetch) -> Answered {
+        let connection = self
+            .connection
+            .as_mut()
+            .expect("`connected` has opened the connection");
         let started = Instant::now();
         let outcome = self.runtime.block_on(async {
             match fetch {
@@ -234,47 +291,50 @@ impl State {
                     .map(|response| (response, Table::default())),
             }
         });
-        // A closed channel means that the reporter has ended; the run goes on without it.
-        let _ = shared.events.send(Event::Statement {
+        shared.send(Event::Statement {
             node: self.node.clone(),
             sql: sent.to_owned(),
             elapsed: started.elapsed(),
         });
-        match outcome {
-            Ok((response, table)) => {
-                self.follow_transaction(sql);
-                Ok(outcome_of(response, table))
-            }
-            Err(mut error) => {
-                error.offset = error.offset.and_then(|at| at.checked_sub(before));
-                let goes_back = covered && error.kind == AdapterErrorKind::Statement;
-                if error.kind == AdapterErrorKind::Connection {
-                    self.connection = None;
-                    self.transaction_open = false;
-                } else if !goes_back {
-                    self.roll_back();
-                }
-                Err(failure(error, Some(sql)))
-            }
+        for text in connection.take_notices() {
+            let (node, info) = (self.node.clone(), false);
+            let message = TemplateMessage::Log { text, info };
+            shared.send(Event::Message { node, message });
         }
+        outcome
+    }
+
+    /// Forgets a connection that is gone, and its transaction with it.
+    fn lose(&mut self, shared: &SessionShared) {
+        self.connection = None;
+        self.transaction_open = false;
+        self.lost = true;
+        shared.cache.undo(std::mem::take(&mut self.undo));
     }
 
     /// Notices transactions that a hook or a macro opens or ends by its own SQL.
-    fn follow_transaction(&mut self, sql: &str) {
+    fn follow_transaction(&mut self, shared: &SessionShared, sql: &str) {
         let statement = sql.trim().trim_end_matches(';').trim();
-        self.savepoint = statement.starts_with("savepoint ");
-        if statement.len() > 20 {
+        if statement.len() > 40 {
             return;
         }
         match statement.to_ascii_lowercase().as_str() {
             "begin" | "begin transaction" | "start transaction" => self.transaction_open = true,
-            "commit" | "end" | "rollback" => self.transaction_open = false,
-            _ => {}
+            "commit" | "end" => {
+                self.transaction_open = false;
+                self.lasting = true;
+                self.undo.clear();
+            }
+            "rollback" => {
+                self.transaction_open = false;
+                shared.cache.undo(std::mem::take(&mut self.undo));
+            }
+            savepoint => self.guarded = savepoint.starts_with("savepoint "),
         }
     }
 
     /// Ends a broken transaction; there is nobody to tell of a second failure.
-    fn roll_back(&mut self) {
+    fn roll_back(&mut self, shared: &SessionShared) {
         let Some(connection) = self.connection.as_mut().filter(|_| self.transaction_open) else {
             return;
         };
@@ -286,7 +346,17 @@ impl State {
             self.connection = None;
         }
         self.transaction_open = false;
+        shared.cache.undo(std::mem::take(&mut self.undo));
     }
+}
+
+/// What a connection answers.
+type Answered = Result<(Response, Table), AdapterError>;
+
+/// Tells of a statement outside a transaction that it changes nothing, in doubt that it may.
+fn only_reads(sql: &str) -> bool {
+    let text = sql.trim_start().to_ascii_lowercase();
+    (text.starts_with("select") || text.starts_with("show")) && !text.contains(" into ")
 }
 
 impl Warehouse for Session {
@@ -339,7 +409,10 @@ impl Warehouse for Session {
             .expect("`begin` has opened the connection");
         let loaded = runtime.block_on(connection.load(relation, rows));
         loaded.map_err(|error| {
-            state.roll_back();
+            match error.kind {
+                AdapterErrorKind::Connection => state.lose(&self.shared),
+                _ => state.roll_back(&self.shared),
+            }
             failure(error, None)
         })
     }
@@ -357,7 +430,11 @@ impl Warehouse for Session {
     }
 
     fn note(&self, change: CacheChange) {
-        self.shared.cache.note(change);
+        let mut state = self.lock();
+        let undo = self.shared.cache.note(change);
+        if state.transaction_open {
+            state.undo.push(undo);
+        }
     }
 
     fn emit(&self, message: TemplateMessage) {
@@ -389,6 +466,7 @@ pub fn failure(error: AdapterError, sql: Option<&str>) -> QueryFailure {
         AdapterErrorKind::Connection => Code::Connection,
         AdapterErrorKind::Locked => Code::DatabaseLocked,
         AdapterErrorKind::Statement => Code::Database,
+        AdapterErrorKind::Conflict => Code::DatabaseConflict,
         AdapterErrorKind::Cancelled => Code::Cancelled,
     };
     let mut diagnostic = Diagnostic::error(code, error.message);

@@ -58,7 +58,8 @@ impl From<Box<Diagnostic>> for LoadFailure {
 
 /// Names a temporary table of the session.
 pub fn staging(dialect: &Dialect, name: &str) -> Relation {
-    let mut relation = Relation::new(dialect, "", "", name);
+    let name = dialect.fit_identifier(name.to_owned());
+    let mut relation = Relation::new(dialect, "", "", &name);
     relation.quoting = Quoting::ALL;
     relation
 }

@@ -263,4 +263,20 @@ mod tests {
         at day Europe/Berlin instant: at >= cast('2026-03-28 23:00:00+00:00' as timestamp with time zone) and at < cast('2026-03-29 22:00:00+00:00' as timestamp with time zone); by None
         "#);
     }
+
+    /// The clock goes twice through one hour, of which a local time cannot tell the first.
+    #[test]
+    fn local_hours_are_in_one_partition_each() {
+        let berlin = TimeZone::get("Europe/Berlin").expect("a zone");
+        let cut = partitioning(FieldType::Timestamp(berlin), Granularity::Hour, "UTC");
+        let hour = |key: &str| Granularity::Hour.parse_key(key).expect("a key");
+        let parts = PartitionRange::new(hour("2026-10-24T23"), hour("2026-10-25T02"));
+        let starts: Vec<String> = parts.iter().map(|part| cut.literal(part)).collect();
+        insta::assert_snapshot!(starts.join("\n"), @r"
+        cast('2026-10-25 01:00:00' as timestamp)
+        cast('2026-10-25 02:00:00' as timestamp)
+        cast('2026-10-25 02:00:00' as timestamp)
+        cast('2026-10-25 03:00:00' as timestamp)
+        ");
+    }
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use daygrain::adapter::{self, AdapterErrorKind, Connection};
+use daygrain::adapter::{AdapterErrorKind, Connection};
 use daygrain::dialect::POSTGRES;
 use daygrain::relation::Relation;
 use daygrain::table::{Datum, ResultColumn, Table};
 use serde_json::json;
 
-use crate::support::{postgres, postgres_fields, postgres_session, target};
+use crate::support::{postgres, postgres_session};
 
 async fn rows(session: &mut Box<dyn Connection>, sql: &str) -> Vec<Vec<Datum>> {
     session.fetch(sql).await.expect(sql).1.rows
@@ -290,14 +290,6 @@ async fn a_server_that_cannot_be_reached_is_a_connection_error() {
         error.detail.as_deref(),
         Some("the profile asks for `set role \"nobody\"`")
     );
-}
-
-#[test]
-fn tls_that_is_demanded_is_refused() {
-    let mut fields = postgres_fields("public");
-    fields.insert("sslmode".into(), json!("require"));
-    let refused = adapter::open(&target(&POSTGRES, fields), std::path::Path::new("."));
-    insta::assert_snapshot!(refused.err().unwrap().render(false), @"error[unsupported]: target `dev` of profile `test`: `sslmode: require` needs TLS, which is not supported yet");
 }
 
 fn seed(rows: Vec<Vec<Datum>>) -> Table {

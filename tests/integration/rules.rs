@@ -1,5 +1,6 @@
 //! The rules of partitions, each by the smallest project that shows it.
 
+use crate::support::live;
 use crate::support::shop::{DAILY, Shop, orders, totals};
 
 fn shop(models: &[(&str, &str)]) -> Shop {
@@ -410,6 +411,46 @@ fn rule_7_another_shape_is_swapped_in_on_postgres() {
 }
 
 #[test]
+fn rule_7_another_shape_is_swapped_in_where_names_are_as_long_as_they_may_be() {
+    let model = "orders_".repeat(9);
+    let first = orders("");
+    let shop = Shop::on_postgres("it_rules_long", &[(&model, &first)]);
+    shop.first_days(3);
+    assert_eq!(shop.build(4), [format!("{model} 01 02 03")]);
+    shop.models(&[(&model, &first.replace("id, amount", "amount"))]);
+    assert_eq!(shop.build(4), [format!("{model} 01 02 03")]);
+    let sum = format!("select sum(amount) as amount from {{{{ ref('{model}') }}}}");
+    assert_eq!(shop.rows(&sum), "9");
+    assert_eq!(shop.build(4), NOTHING);
+}
+
+#[test]
+fn rule_7_who_holds_a_lock_is_named() {
+    let shop = Shop::on_postgres("it_rules_lock", &[("orders", &orders(""))]);
+    shop.first_days(3);
+    shop.build(4);
+    shop.lands(2, &["2,7"]);
+    let table = shop.name("orders");
+    let ran = live::aside(async |session| {
+        let lock = format!(
+            "begin; set local application_name = 'a look'; lock table {table} in share mode"
+        );
+        session.execute(&lock).await.expect("a lock");
+        let ran = shop.ran(4, &["--lock-timeout", "1"], 1);
+        session.execute("rollback").await.expect("its end");
+        ran
+    });
+    assert!(
+        ran.stdout
+            .contains("error[database-locked]: canceling statement due to lock timeout")
+    );
+    let holder = "(user postgres, application a look, idle in transaction since ";
+    assert!(ran.stdout.contains(holder), "{}", ran.stdout);
+    assert!(ran.stdout.contains("or wait longer with `--lock-timeout`"));
+    assert_eq!(shop.build(4), ["orders 02"]);
+}
+
+#[test]
 fn rule_5_rows_of_other_days_are_an_error_that_names_them() {
     let wrong = orders("batch_size=10").replace(
         ", partition_date from",
@@ -796,37 +837,42 @@ fn rule_6_a_model_with_hooks_outside_is_judged_before_it_is_seen_on_postgres() {
 }
 
 /// A ledger that an earlier release has written is read by `plan` and brought up to date by `build`.
-#[test]
-fn a_ledger_of_the_layout_before_is_taken_over() {
-    let shop = orders_and_totals();
+fn the_layout_before_is_taken_over(shop: &Shop) {
     shop.build(4);
-    shop.by_hand("drop table daygrain.hooks");
-    shop.by_hand("update daygrain.layout set layout = 2");
+    let ledger = &shop.ledger;
+    for statement in [
+        "drop table L.hooks",
+        "alter table L.relations drop column columns",
+        "alter table L.builds drop column query_id",
+        "update L.builds set reason = null where outcome = 'published'",
+        "update L.layout set layout = 2",
+    ] {
+        shop.by_hand(&statement.replace("L.", &format!("{ledger}.")));
+    }
+    let layout = format!("select layout from {ledger}.layout");
     let plan = shop
         .sandbox
         .run(&["plan", "--as-of", "2026-11-04", "--json"])
         .expect(0);
     assert!(plan.stdout.contains("\"steps\": []"), "{}", plan.stdout);
-    assert_eq!(shop.rows("select layout from daygrain.layout"), "2");
+    assert_eq!(shop.rows(&layout), "2");
     assert_eq!(shop.build(4), NOTHING);
-    assert_eq!(shop.rows("select layout from daygrain.layout"), "3");
+    assert_eq!(shop.rows(&layout), "3");
     shop.lands(2, &["2,9"]);
     assert_eq!(shop.build(4), ["orders 02", "totals 02"]);
 }
 
 #[test]
-fn rule_9_tests_have_the_clock_of_their_run() {
-    let shop = orders_and_totals();
-    shop.sandbox.write(
-        "tests/three.sql",
-        "select count(*) as n from {{ source('landing', 'orders') }} having count(*) <> 6",
-    );
-    shop.build(4);
-    // A day that is due later is none that a test reads.
-    shop.first_days(5);
-    let test = |as_of: &str, code: i32| shop.sandbox.run(&["test", "--as-of", as_of]).expect(code);
-    test("2026-11-04", 0);
-    test("2026-11-05", 1);
+fn a_ledger_of_the_layout_before_is_taken_over() {
+    the_layout_before_is_taken_over(&orders_and_totals());
+}
+
+#[test]
+fn a_ledger_of_the_layout_before_is_taken_over_on_postgres() {
+    let models = [("orders", &*orders("")), ("totals", &*totals(""))];
+    let shop = Shop::on_postgres("it_rules_layout", &models);
+    shop.first_days(3);
+    the_layout_before_is_taken_over(&shop);
 }
 
 /// A view is made anew when its text or its parents' columns changed, and only then.
@@ -943,4 +989,29 @@ fn the_columns_of_a_query_are_asked_for_once_a_run() {
     );
     shop.models(&[("orders", &branching)]);
     assert_eq!(described(13).1, 12);
+}
+
+#[test]
+fn rule_7_other_partitions_under_keep_are_refused_with_what_does_it() {
+    let keep = "on_code_change='keep'";
+    let shop = shop(&[("orders", &orders(keep))]);
+    shop.build(4);
+    let berlin = orders(keep).replace(
+        "partition_by='partition_date'",
+        "partition_by={'field': 'partition_date', 'timezone': 'Europe/Berlin'}",
+    );
+    shop.models(&[("orders", &berlin)]);
+    let ran = shop.ran(4, &[], 1);
+    assert!(
+        ran.stdout.contains("cut into other partitions"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains("--full-refresh"), "{}", ran.stdout);
+    assert_eq!(shop.rows("select count(*) as n from orders"), "6");
+    assert_eq!(
+        shop.build_with(4, &["--full-refresh"], 0),
+        ["orders 01 02 03"]
+    );
+    assert_eq!(shop.build(4), NOTHING);
 }

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::support::postgres_fields;
 use crate::support::sandbox::Sandbox;
+use crate::support::server::{Server, write_private};
 
 const PASSWORD: &str = "corr3ct-horse";
 const KEY: &str = "t0p\\\"secret-key";
@@ -98,5 +101,102 @@ select cast('{PASSWORD}' as int) as id
                 assert!(found.is_empty(), "`{secret}` is in {found:?}");
             }
         }
+    }
+}
+
+/// A login whose password is in the environment, a key that is broken, and every command that talks.
+#[test]
+fn a_login_of_the_environment_and_the_text_of_a_key_stay_in() {
+    const KEY_TEXT: &str = "MC4CAQAwBQYDK2VwBCIEIHNlY3JldA";
+    const OTHER: &str = "0ther-hidden-value";
+    let mut server = Server::new(PASSWORD);
+    server.start("host all all all scram-sha-256\n", &[]);
+    let good = server.fields(json!({"retries": 0}));
+    let bad = server.fields(json!({
+        "retries": 0, "sslmode": "require", "sslcert": "client.key", "sslkey": "client.key",
+    }));
+    let wrong = server.fields(json!({"retries": 0, "password": format!("{PASSWORD}-not")}));
+    let profile =
+        json!({"shop": {"target": "good", "outputs": {"good": good, "bad": bad, "wrong": wrong}}});
+    let sandbox = Sandbox::new(&format!(
+        "\
+# file: home/profiles.yml
+{profile}
+# file: dbt_project.yml
+name: shop
+profile: shop
+on-run-start: [\"select '{{{{ env_var('DBT_ENV_SECRET_OTHER', '') }}}}'\"]
+-- file: macros/talk.sql
+{{% macro talk() %}}
+  {{{{ log(target, info=true) }}}}
+  {{{{ log('{PASSWORD}', info=true) }}}}
+  {{{{ print('{PASSWORD}') }}}}
+  {{% do exceptions.warn('{PASSWORD}') %}}
+  {{% do run_query(\"select '{PASSWORD}' as hidden\") %}}
+  {{% do run_query(\"do $$ begin raise notice '{PASSWORD}'; end $$\") %}}
+  {{% do run_query(\"select cast('{PASSWORD}' as integer)\") %}}
+{{% endmacro %}}
+-- file: models/a.sql
+{{{{ config(materialized='table', meta={{'hidden': '{PASSWORD}'}}) }}}}
+select '{PASSWORD}' as one
+-- file: models/a.yml
+models: [{{name: a, description: 'the {PASSWORD}', columns: [{{name: one, data_tests: [{{accepted_values: {{arguments: {{values: ['{PASSWORD}x']}}}}}}]}}]}}]
+# file: seeds/s.csv
+id,note
+1,{PASSWORD}
+"
+    ))
+    .with_env("PGPASSWORD", PASSWORD)
+    .with_env("DBT_ENV_SECRET_OTHER", OTHER)
+    .with_env("DBT_PROFILES_DIR", "home");
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{KEY_TEXT}\n-----END PRIVATE KEY-----\n");
+    write_private(&sandbox.path().join("client.key"), &key);
+    let commands: [&[&str]; 12] = [
+        &["debug"],
+        &["debug", "--target", "bad"],
+        &["debug", "--target", "wrong"],
+        &["--debug", "parse"],
+        &["ls", "--output", "json"],
+        &["--debug", "build"],
+        &["--debug", "build", "--log-format", "json"],
+        &["run", "--target", "bad"],
+        &["run", "--target", "wrong"],
+        &["run-operation", "talk"],
+        &["run", "--vars", "{x: 0ther-hidden-value, y: ["],
+        &["compile", "--inline", "{{ corr3ct-horse }}"],
+    ];
+    for command in commands {
+        let ran = sandbox.run(command);
+        let written = format!("{}{}", ran.stdout, ran.stderr);
+        for secret in [PASSWORD, KEY_TEXT, OTHER] {
+            assert!(
+                !written.contains(secret),
+                "`{secret}` by {command:?}:\n{written}"
+            );
+        }
+    }
+    let log = sandbox.read("logs/dbt.log");
+    assert!(log.contains("*****"), "nothing was masked");
+    let lines = log.lines().filter(|line| line.contains(PASSWORD));
+    assert_eq!(lines.collect::<Vec<_>>(), [""; 0]);
+    // Whatever is on the disk beside what the user wrote, and the SQL that comes of it.
+    for secret in [PASSWORD, KEY_TEXT, OTHER] {
+        let mut found = Vec::new();
+        files_with(&sandbox.path(), secret, &mut found);
+        let written_by_hand = [
+            "home/",
+            "models/",
+            "macros/",
+            "seeds/",
+            "client.key",
+            "target/compiled",
+            "target/run/",
+        ];
+        let root = format!("{}/", sandbox.path().display());
+        found.retain(|path| {
+            let below = path.strip_prefix(&root).unwrap_or(path);
+            !written_by_hand.iter().any(|known| below.starts_with(known))
+        });
+        assert!(found.is_empty(), "`{secret}` is in {found:?}");
     }
 }

@@ -2,20 +2,24 @@
 
 use std::error::Error as _;
 use std::fmt::Write as _;
+use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join};
 use futures_util::{SinkExt as _, TryStreamExt as _};
-use tokio_postgres::error::{ErrorPosition, SqlState};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 use tokio_postgres::{
-    CancelToken, Client, CopyInSink, Error, NoTls, SimpleQueryMessage, SimpleQueryRow,
+    AsyncMessage, CancelToken, Client, CopyInSink, Error, NoTls, SimpleQueryMessage,
+    SimpleQueryRow, Socket,
 };
 
 use super::decode;
 use super::statement;
+use super::tls::MakeRustlsConnect;
 use crate::adapter::{AdapterError, AdapterErrorKind, Canceller, Connection, Response};
 use crate::dialect::POSTGRES;
 use crate::relation::Relation;
@@ -24,15 +28,22 @@ use crate::table::{Datum, ResultColumn, Table};
 /// How many bytes of a bulk load are sent at once.
 const CHUNK: usize = 64 * 1024;
 
+/// Notices that wait to be taken.
+type Notices = Arc<Mutex<Vec<String>>>;
+
 /// A session.
 pub(super) struct Session {
     client: Client,
+    /// What the server has said beside its answers, and nobody has taken yet.
+    notices: Notices,
     cancel: Arc<Cancel>,
 }
 
 /// Asks the server, on a connection of its own, to stop the session's statement.
 struct Cancel {
     token: CancelToken,
+    /// What the session is encrypted with; the request to stop is too.
+    tls: Option<MakeRustlsConnect>,
     /// Whether the statement under way was asked to stop; a timeout of the server's reads the same.
     asked: AtomicBool,
 }
@@ -42,8 +53,26 @@ impl Canceller for Cancel {
         Box::pin(async {
             self.asked.store(true, Ordering::Release);
             // A server that cannot be reached has lost the statement anyway.
-            let _ = self.token.cancel_query(NoTls).await;
+            let _ = match &self.tls {
+                Some(tls) => self.token.cancel_query(tls.clone()).await,
+                None => self.token.cancel_query(NoTls).await,
+            };
         })
+    }
+}
+
+/// Keeps a notice in the server's words, as far as there is room: a loop may raise one for each row.
+fn hear(notices: &Notices, notice: &DbError) {
+    const ROOM: usize = 1000;
+    let mut notices = notices.lock().expect("no holder of this lock panics");
+    if notices.len() < ROOM {
+        let mut text = format!("{}: {}", notice.severity(), notice.message());
+        for (label, more) in [("detail", notice.detail()), ("hint", notice.hint())] {
+            if let Some(more) = more {
+                text.push_str(&format!("\n{label}: {more}"));
+            }
+        }
+        notices.push(text);
     }
 }
 
@@ -58,13 +87,34 @@ struct Answer {
 }
 
 impl Session {
-    pub(super) fn new(client: Client) -> Session {
+    /// Starts what moves the bytes, a task that ends with the client, or with the connection: the
+    /// next statement then says why.
+    pub(super) fn start<T>(
+        client: Client,
+        mut connection: tokio_postgres::Connection<Socket, T>,
+        tls: Option<MakeRustlsConnect>,
+    ) -> Session
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&notices);
+        tokio::spawn(async move {
+            let mut messages = poll_fn(|context| connection.poll_message(context));
+            while let Some(Ok(message)) = (&mut messages).await {
+                if let AsyncMessage::Notice(notice) = message {
+                    hear(&heard, &notice);
+                }
+            }
+        });
         let cancel = Cancel {
             token: client.cancel_token(),
+            tls,
             asked: AtomicBool::new(false),
         };
         Session {
             client,
+            notices,
             cancel: Arc::new(cancel),
         }
     }
@@ -274,6 +324,21 @@ impl Connection for Session {
         Box::pin(self.copy(relation, rows))
     }
 
+    fn is_open(&mut self) -> BoxFuture<'_, bool> {
+        Box::pin(async {
+            // The first turn hears what has arrived, the second acts on it.
+            for _ in 0..2 {
+                tokio::task::yield_now().await;
+            }
+            !self.client.is_closed()
+        })
+    }
+
+    fn take_notices(&mut self) -> Vec<String> {
+        let mut notices = self.notices.lock().expect("no holder of this lock panics");
+        std::mem::take(&mut *notices)
+    }
+
     fn canceller(&self) -> Arc<dyn Canceller> {
         Arc::clone(&self.cancel) as Arc<dyn Canceller>
     }
@@ -296,11 +361,20 @@ pub(super) fn failure(error: &Error, sql: &str, cancelled: bool) -> AdapterError
         SqlState::ADMIN_SHUTDOWN,
         SqlState::CRASH_SHUTDOWN,
         SqlState::CANNOT_CONNECT_NOW,
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+    ];
+    let conflicts = [
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::T_R_SERIALIZATION_FAILURE,
     ];
     let kind = if *code == SqlState::QUERY_CANCELED && cancelled {
         AdapterErrorKind::Cancelled
     } else if code.code().starts_with("08") || lost.contains(code) {
         AdapterErrorKind::Connection
+    } else if conflicts.contains(code) {
+        AdapterErrorKind::Conflict
+    } else if *code == SqlState::LOCK_NOT_AVAILABLE {
+        AdapterErrorKind::Locked
     } else {
         AdapterErrorKind::Statement
     };

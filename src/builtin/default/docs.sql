@@ -33,9 +33,9 @@ comment on column {{ relation }}.{{ adapter.quote(name) if column.quote else nam
       {%- do found.update({name: column_dict[name]}) -%}
     {%- endif -%}
   {%- endfor -%}
-  {%- set absent = column_dict | reject('in', found) | join('`, `') -%}
+  {%- set absent = column_dict | reject('in', found) | join(', ') -%}
   {%- if absent -%}
-    {%- do exceptions.warn('`' ~ absent ~ '` is documented, and ' ~ relation ~ ' has no such column') -%}
+    {%- do exceptions.warn('In relation ' ~ relation.render() ~ ': The following columns are specified in the schema but are not present in the database: ' ~ absent) -%}
   {%- endif -%}
   {%- do return(found) -%}
 {%- endmacro %}

@@ -18,6 +18,7 @@
     {%- set temp_relation = make_temp_relation(target_relation) -%}
     {%- do adapter.begin() -%}
     {%- do create_incremental_temp(temp_relation, compiled_code) -%}
+    {%- do expand_incremental_columns(temp_relation, existing_relation) -%}
     {%- set dest_columns = process_schema_changes(on_schema_change, temp_relation, existing_relation) -%}
     {%- if not dest_columns -%}
       {%- set dest_columns = adapter.get_columns_in_relation(existing_relation) -%}
@@ -55,6 +56,15 @@
   {%- call statement('create_temp') -%}
     {{- get_create_table_as_sql(true, temp_relation, compiled_code) -}}
   {%- endcall -%}
+{%- endmacro %}
+
+
+{# Makes room for longer texts, where the database has texts of a length. #}
+{% macro expand_incremental_columns(temp_relation, existing_relation) -%}
+  {{- adapter.dispatch('expand_incremental_columns', 'dbt')(temp_relation, existing_relation) -}}
+{%- endmacro %}
+
+{% macro default__expand_incremental_columns(temp_relation, existing_relation) -%}
 {%- endmacro %}
 
 

@@ -137,7 +137,7 @@ from {{ relation }} as stored
 {%- if not loop.first %}
 union all
 {% endif -%}
-select {{ dbt.string_literal(relation | string) }} as name, cast(count(*) as varchar) as marker from {{ relation }}
+select {{ dbt.text_literal(relation | string) }} as name, cast(count(*) as varchar) as marker from {{ relation }}
 {%- endfor -%}
 {%- endmacro %}
 
@@ -159,4 +159,13 @@ select {{ bucket }} as part, count(*) as row_count, cast(max({{ loaded_at_field 
 from {{ relation }} as stored
 where {{ predicate }}
 group by {{ bucket }}
+{%- endmacro %}
+
+
+{# Who holds locks on a relation, in one column of words; nothing on databases that do not tell. #}
+{% macro lock_holders(relation) -%}
+  {{- adapter.dispatch('lock_holders', 'dbt')(relation) -}}
+{%- endmacro %}
+
+{% macro default__lock_holders(relation) -%}
 {%- endmacro %}

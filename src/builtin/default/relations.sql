@@ -13,8 +13,8 @@ select
   table_schema as schema,
   case table_type when 'VIEW' then 'view' else 'table' end as type
 from {{ information_schema_name(schema_relation.database) }}.tables
-where lower(table_catalog) = lower({{ dbt.string_literal(schema_relation.database) }})
-  and lower(table_schema) = lower({{ dbt.string_literal(schema_relation.schema) }})
+where lower(table_catalog) = lower({{ dbt.text_literal(schema_relation.database) }})
+  and lower(table_schema) = lower({{ dbt.text_literal(schema_relation.schema) }})
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
 {%- endmacro %}
@@ -33,12 +33,12 @@ select
   numeric_precision,
   numeric_scale
 from {{ information_schema_name(relation.database) }}.columns
-where lower(table_name) = lower({{ dbt.string_literal(relation.identifier) }})
+where lower(table_name) = lower({{ dbt.text_literal(relation.identifier) }})
     {%- if relation.schema %}
-  and lower(table_schema) = lower({{ dbt.string_literal(relation.schema) }})
+  and lower(table_schema) = lower({{ dbt.text_literal(relation.schema) }})
     {%- endif %}
     {%- if relation.database %}
-  and lower(table_catalog) = lower({{ dbt.string_literal(relation.database) }})
+  and lower(table_catalog) = lower({{ dbt.text_literal(relation.database) }})
     {%- endif %}
 order by ordinal_position
   {%- endset -%}
@@ -198,7 +198,10 @@ drop {{ (relation.type or 'table') | replace('_', ' ') }} if exists {{ relation.
 {% macro suffixed_relation(base_relation, suffix) -%}
   {%- set longest = base_relation.relation_max_name_length() -%}
   {%- set name = base_relation.identifier -%}
-  {%- if longest and (name ~ suffix) | length > longest -%}
+  {#- Databases count bytes, and a letter has up to four. -#}
+  {%- if longest and not name.isascii() -%}
+    {%- set name = name[:(longest - (suffix | length) - 9) // 4] ~ '_' ~ local_md5(name)[:8] -%}
+  {%- elif longest and (name ~ suffix) | length > longest -%}
     {%- set name = name[:longest - (suffix | length) - 9] ~ '_' ~ local_md5(name)[:8] -%}
   {%- endif -%}
   {%- do return(base_relation.incorporate(path={'identifier': name ~ suffix})) -%}

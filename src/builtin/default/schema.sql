@@ -52,7 +52,7 @@
   {%- set sql -%}
 select distinct schema_name
 from {{ information_schema_name(database) }}.schemata
-where lower(catalog_name) = lower({{ dbt.string_literal(database) }})
+where lower(catalog_name) = lower({{ dbt.text_literal(database) }})
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
 {%- endmacro %}
@@ -66,8 +66,8 @@ where lower(catalog_name) = lower({{ dbt.string_literal(database) }})
   {%- set sql -%}
 select count(*)
 from {{ information_schema_name(information_schema.database) }}.schemata
-where lower(catalog_name) = lower({{ dbt.string_literal(information_schema.database) }})
-  and lower(schema_name) = lower({{ dbt.string_literal(schema) }})
+where lower(catalog_name) = lower({{ dbt.text_literal(information_schema.database) }})
+  and lower(schema_name) = lower({{ dbt.text_literal(schema) }})
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
 {%- endmacro %}

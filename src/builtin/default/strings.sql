@@ -94,3 +94,9 @@ split_part(
 {% macro default__string_literal(value) -%}
 '{{ value }}'
 {%- endmacro %}
+
+
+{# Any text as a literal, whatever quotes it holds; dbt's `string_literal` leaves that to who calls it. #}
+{% macro text_literal(value) -%}
+  {{- return(dbt.string_literal(dbt.escape_single_quotes(value | string))) -}}
+{%- endmacro %}

@@ -14,8 +14,8 @@ where {{ duckdb__within_schema(schema_relation) }}
 {%- endmacro %}
 
 {% macro duckdb__within_schema(schema_relation) -%}
-lower(schema_name) = lower({{ dbt.string_literal(schema_relation.schema) }})
-    {%- if schema_relation.database %} and lower(database_name) = lower({{ dbt.string_literal(schema_relation.database) }})
+lower(schema_name) = lower({{ dbt.text_literal(schema_relation.schema) }})
+    {%- if schema_relation.database %} and lower(database_name) = lower({{ dbt.text_literal(schema_relation.database) }})
     {%- endif %}
 {%- endmacro %}
 
@@ -30,12 +30,12 @@ select
   numeric_precision,
   numeric_scale
 from system.information_schema.columns
-where lower(table_name) = lower({{ dbt.string_literal(relation.identifier) }})
+where lower(table_name) = lower({{ dbt.text_literal(relation.identifier) }})
     {%- if relation.schema %}
-  and lower(table_schema) = lower({{ dbt.string_literal(relation.schema) }})
+  and lower(table_schema) = lower({{ dbt.text_literal(relation.schema) }})
     {%- endif %}
     {%- if relation.database %}
-  and lower(table_catalog) = lower({{ dbt.string_literal(relation.database) }})
+  and lower(table_catalog) = lower({{ dbt.text_literal(relation.database) }})
     {%- endif %}
 order by ordinal_position
   {%- endset -%}
@@ -48,7 +48,7 @@ order by ordinal_position
 select schema_name
 from duckdb_schemas()
     {%- if database %}
-where lower(database_name) = lower({{ dbt.string_literal(database) }})
+where lower(database_name) = lower({{ dbt.text_literal(database) }})
     {%- endif %}
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
@@ -59,8 +59,8 @@ where lower(database_name) = lower({{ dbt.string_literal(database) }})
   {%- set sql -%}
 select count(*)
 from system.information_schema.schemata
-where lower(schema_name) = lower({{ dbt.string_literal(schema) }})
-  and lower(catalog_name) = lower({{ dbt.string_literal(information_schema.database) }})
+where lower(schema_name) = lower({{ dbt.text_literal(schema) }})
+  and lower(catalog_name) = lower({{ dbt.text_literal(information_schema.database) }})
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
 {%- endmacro %}

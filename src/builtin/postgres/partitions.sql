@@ -20,7 +20,7 @@ from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
 inner join (
     {%- for relation in relations %}
-    {% if not loop.first %}union all {% endif %}select {{ dbt.string_literal(relation | string) }} as name, {{ dbt.string_literal(relation.schema) }} as schema_name, {{ dbt.string_literal(relation.identifier) }} as identifier
+    {% if not loop.first %}union all {% endif %}select {{ dbt.text_literal(relation | string) }} as name, {{ dbt.text_literal(relation.schema) }} as schema_name, {{ dbt.text_literal(relation.identifier) }} as identifier
     {%- endfor %}
 ) as named
     on named.schema_name = n.nspname
@@ -30,4 +30,20 @@ inner join (
 
 {% macro postgres__swap_partitioned_table(target_relation, existing_relation, new_relation) -%}
   {%- do postgres__swap(target_relation, existing_relation, new_relation) -%}
+{%- endmacro %}
+
+
+{% macro postgres__lock_holders(relation) -%}
+select distinct
+    'process ' || a.pid
+    || ' (user ' || a.usename
+    || coalesce(', application ' || nullif(a.application_name, ''), '')
+    || ', ' || a.state
+    || ' since ' || to_char(a.state_change at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC)' as holder
+from pg_catalog.pg_locks as l
+inner join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+where l.granted
+    and l.relation = to_regclass({{ dbt.text_literal(relation.include(database=false).render()) }})
+    and a.pid <> pg_backend_pid()
+order by holder
 {%- endmacro %}

@@ -3,7 +3,7 @@
 {% macro postgres__list_relations_without_caching(schema_relation) -%}
   {%- set sql -%}
 select
-  {{ dbt.string_literal(schema_relation.database) }} as database,
+  {{ dbt.text_literal(schema_relation.database) }} as database,
   c.relname as name,
   n.nspname as schema,
   case c.relkind
@@ -15,7 +15,7 @@ select
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'v', 'm', 'f')
-  and lower(n.nspname) = lower({{ dbt.string_literal(schema_relation.schema) }})
+  and lower(n.nspname) = lower({{ dbt.text_literal(schema_relation.schema) }})
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
 {%- endmacro %}
@@ -32,7 +32,7 @@ select
   case when t.typname = 'numeric' and a.atttypmod > 4 then (a.atttypmod - 4) & 65535 end as numeric_scale
 from pg_catalog.pg_attribute as a
 inner join pg_catalog.pg_type as t on t.oid = a.atttypid
-where a.attrelid = to_regclass({{ dbt.string_literal(dbt.escape_single_quotes(relation.include(database=false).render())) }})
+where a.attrelid = to_regclass({{ dbt.text_literal(relation.include(database=false).render()) }})
   and a.attnum > 0
   and not a.attisdropped
 order by a.attnum
@@ -54,7 +54,7 @@ from pg_catalog.pg_namespace
   {%- set sql -%}
 select count(*)
 from pg_catalog.pg_namespace
-where lower(nspname) = lower({{ dbt.string_literal(schema) }})
+where lower(nspname) = lower({{ dbt.text_literal(schema) }})
   {%- endset -%}
   {%- do return(run_query(sql)) -%}
 {%- endmacro %}
@@ -82,6 +82,29 @@ where lower(nspname) = lower({{ dbt.string_literal(schema) }})
 {%- endmacro %}
 
 
+{#
+  A column that a view reads cannot be altered; dbt drops the view. Here the column stays then, and the
+  insert tells whether a text is too long for it.
+#}
+{% macro postgres__expand_incremental_columns(temp_relation, existing_relation) -%}
+  {%- set sized = adapter.get_columns_in_relation(temp_relation) | selectattr('char_size') | list -%}
+  {%- if sized -%}
+    {%- set known = {} -%}
+    {%- for column in adapter.get_columns_in_relation(existing_relation) -%}
+      {%- do known.update({column.name | lower: column}) -%}
+    {%- endfor -%}
+    {%- for column in sized if column.name | lower in known -%}
+      {%- set present = known[column.name | lower] -%}
+      {%- if present.can_expand_to(other_column=column) -%}
+        {%- do adapter.attempt(
+          'alter table ' ~ existing_relation ~ ' alter column ' ~ adapter.quote(present.name) ~ ' set data type ' ~ column.data_type
+        ) -%}
+      {%- endif -%}
+    {%- endfor -%}
+  {%- endif -%}
+{%- endmacro %}
+
+
 {% macro postgres__create_table_as(temporary, relation, sql) -%}
 {%- set name = relation.include(database=false, schema=false) if temporary else relation -%}
 {{ sql_header_text() -}}
@@ -93,28 +116,43 @@ create {% if temporary %}temporary {% elif config.get('unlogged', default=false)
 
 {# The name follows from what the index is, so that two runs agree on whether it is there. #}
 {% macro postgres__get_create_index_sql(relation, index_dict) -%}
-  {%- set columns = index_dict['columns'] -%}
-  {%- set kind = index_dict.get('type') -%}
-  {%- set unique = index_dict.get('unique', false) -%}
+  {%- set index = adapter.parse_index(index_dict) -%}
   {%- do return(
-    'create ' ~ ('unique ' if unique else '') ~ 'index if not exists "' ~ postgres__index_name(relation, index_dict)
-    ~ '" on ' ~ relation ~ (' using ' ~ kind if kind else '') ~ ' (' ~ columns | join(', ') ~ ')'
+    'create ' ~ ('unique ' if index.unique else '') ~ 'index if not exists "' ~ postgres__index_name(relation, index)
+    ~ '" on ' ~ relation ~ (' using ' ~ index.type if index.type else '') ~ ' (' ~ index.columns | join(', ') ~ ')'
   ) -%}
 {%- endmacro %}
 
 {% macro postgres__index_name(relation, index_dict) -%}
-  {%- set parts = index_dict['columns'] + [relation.render(), index_dict.get('unique', false) | string, index_dict.get('type') | string] -%}
+  {%- set index = adapter.parse_index(index_dict) -%}
+  {%- set parts = index.columns + [relation.render(), index.unique | string, index.type | string] -%}
   {%- do return(local_md5(parts | join('_'))) -%}
 {%- endmacro %}
 
 
+{# From the catalogue itself: the information schema knows no materialized views. #}
 {% macro postgres__get_show_grant_sql(relation) -%}
-select grantee, privilege_type
-from {{ relation.information_schema('role_table_grants') }}
-where grantor = current_role
-  and grantee != current_role
-  and table_schema = {{ dbt.string_literal(relation.schema) }}
-  and table_name = {{ dbt.string_literal(relation.identifier) }}
+select
+  case acl.grantee when 0 then 'PUBLIC' else pg_catalog.pg_get_userbyid(acl.grantee) end as grantee,
+  acl.privilege_type
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+cross join lateral pg_catalog.aclexplode(c.relacl) as acl
+inner join pg_catalog.pg_roles as own on own.rolname = current_role
+where acl.grantor = own.oid
+  and acl.grantee <> own.oid
+  and n.nspname = {{ dbt.text_literal(relation.schema) }}
+  and c.relname = {{ dbt.text_literal(relation.identifier) }}
+{%- endmacro %}
+
+{# Who has a right that nobody configured is told by the database, so the name may be any. #}
+{% macro postgres__get_revoke_sql(relation, privilege, grantees) -%}
+  {%- set names = [] -%}
+  {%- for grantee in grantees -%}
+    {%- set plain = modules.re.match('^([a-z_][a-z0-9_]*|PUBLIC)$', grantee) -%}
+    {%- do names.append(grantee if plain else adapter.quote(grantee)) -%}
+  {%- endfor -%}
+revoke {{ privilege }} on {{ relation.render() }} from {{ names | join(', ') }}
 {%- endmacro %}
 
 {# A view that is replaced keeps its grants, and so does a table whose rows are replaced. #}

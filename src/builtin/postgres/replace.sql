@@ -20,6 +20,7 @@
 #}
 
 {% macro postgres__publish_table(target_relation, existing_relation, compiled_code) -%}
+  {%- do postgres__clear_leftovers(target_relation) -%}
   {%- if existing_relation is none -%}
     {%- call statement('main') -%}
       {{- get_create_table_as_sql(false, target_relation, compiled_code) -}}
@@ -28,7 +29,6 @@
   {%- else -%}
     {%- set intermediate_relation = make_intermediate_relation(target_relation) -%}
     {%- do adapter.begin() -%}
-    {%- do postgres__clear_leftover(intermediate_relation) -%}
     {%- call statement('main') -%}
       {{- get_create_table_as_sql(false, intermediate_relation, compiled_code) -}}
     {%- endcall -%}
@@ -43,6 +43,7 @@
 
 
 {% macro postgres__publish_view(target_relation, existing_relation, compiled_code) -%}
+  {%- do postgres__clear_leftovers(target_relation) -%}
   {%- if existing_relation is none -%}
     {%- call statement('main') -%}
       {{- get_create_view_as_sql(target_relation, compiled_code) -}}
@@ -62,7 +63,6 @@
     {%- if not replaced -%}
       {%- set intermediate_relation = make_intermediate_relation(target_relation) -%}
       {%- do adapter.begin() -%}
-      {%- do postgres__clear_leftover(intermediate_relation) -%}
       {%- call statement('main') -%}
         {{- get_create_view_as_sql(intermediate_relation, compiled_code) -}}
       {%- endcall -%}
@@ -72,7 +72,12 @@
 {%- endmacro %}
 
 
-{# Of a run that was killed; our own commit or rollback leaves none. #}
+{# Of dbt, or of a run that was killed; our own commit or rollback leaves none. #}
+{% macro postgres__clear_leftovers(target_relation) -%}
+  {%- do postgres__clear_leftover(make_intermediate_relation(target_relation)) -%}
+  {%- do postgres__clear_leftover(make_backup_relation(target_relation, target_relation.type)) -%}
+{%- endmacro %}
+
 {% macro postgres__clear_leftover(relation) -%}
   {%- set found = load_cached_relation(relation) -%}
   {%- if found is not none -%}
@@ -351,5 +356,5 @@ order by found.depth desc, c.oid
 
 
 {% macro postgres__regclass(relation) -%}
-to_regclass({{ dbt.string_literal(dbt.escape_single_quotes(relation.include(database=false).render())) }})
+to_regclass({{ dbt.text_literal(relation.include(database=false).render()) }})
 {%- endmacro %}

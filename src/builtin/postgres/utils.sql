@@ -5,15 +5,15 @@ now()
 {%- endmacro %}
 
 {% macro postgres__current_timestamp_backcompat() -%}
-current_timestamp::timestamp without time zone
+current_timestamp::timestamp
 {%- endmacro %}
 
 {% macro postgres__current_timestamp_in_utc_backcompat() -%}
-(current_timestamp at time zone 'utc')::timestamp without time zone
+(current_timestamp at time zone 'utc')::timestamp
 {%- endmacro %}
 
 {% macro postgres__snapshot_get_time() -%}
-now()::timestamp without time zone
+now()::timestamp
 {%- endmacro %}
 
 

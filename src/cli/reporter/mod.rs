@@ -193,6 +193,13 @@ pub struct Reporter {
     invocation_id: String,
 }
 
+fn mask(redactor: &Redactor, record: &mut Record) {
+    if let Cow::Owned(masked) = redactor.text(&record.text) {
+        record.text = masked;
+    }
+    redactor.json(&mut record.data);
+}
+
 /// The log file, from before its place is known.
 enum File {
     /// None is wanted, or it cannot be written.
@@ -236,7 +243,15 @@ impl Reporter {
         self.console.after(event);
         match event {
             Event::LogFile(path) => self.open_file(Some(path)),
-            Event::Secrets(more) => self.redactor.extend(more),
+            Event::Secrets(more) => {
+                self.redactor.extend(more);
+                // What waits for the log file was said before anybody knew.
+                if let File::Waiting(_, waiting) = &mut self.file {
+                    for (record, _) in waiting {
+                        mask(&self.redactor, record);
+                    }
+                }
+            }
             Event::CommandFinished { .. } => self.finish(),
             Event::NodeFinished { .. } => {
                 if let File::Open(file) = &mut self.file {
@@ -257,10 +272,7 @@ impl Reporter {
     }
 
     fn record(&mut self, mut record: Record, at: Timestamp) {
-        if let Cow::Owned(masked) = self.redactor.text(&record.text) {
-            record.text = masked;
-        }
-        self.redactor.json(&mut record.data);
+        mask(&self.redactor, &mut record);
         let stamp = Stamp {
             at,
             invocation_id: &self.invocation_id,

@@ -198,6 +198,7 @@ fn build_of(item: &Item, partition: i32, outcome: Outcome, record: &Record) -> B
         content: record.content,
         rows: record.rows,
         reason: None,
+        query_id: None,
     }
 }
 

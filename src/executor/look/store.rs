@@ -513,6 +513,7 @@ impl Store<'_> {
                 content: number,
                 rows: *rows,
                 reason: None,
+                query_id: None,
             })
             .collect())
     }

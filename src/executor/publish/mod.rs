@@ -19,6 +19,7 @@ pub use content::{
     ColumnOrder, Content, Stored, boundaries, columns_number, nothing_stored, partition_of,
     read_content, stored_partitions, stored_whole,
 };
+pub use record::refused_table;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -43,7 +44,7 @@ use crate::manifest::partitioning::Partitioning;
 use crate::manifest::{Node, UniqueId};
 use crate::planner::board::{ALL, BatchPart};
 use crate::relation::Relation;
-use crate::table::Table;
+use crate::table::{Datum, Table};
 use partitions::{publish_partitions, publish_reshaped};
 use record::{keep_refused, record_failure};
 use whole::publish_whole;
@@ -148,6 +149,8 @@ pub struct Job {
     pub compared: bool,
     /// Whether everything is built into a new table that replaces the old one.
     pub reshape: bool,
+    /// Whether the table that is there was cut into other partitions, and nobody asked for all of it.
+    pub recut: bool,
     /// Partitions that are in the old table and would not be in the new one.
     pub left_over: Vec<i32>,
     /// What has the table's name now.
@@ -308,6 +311,7 @@ fn build_parts(
             }
         }
         Trouble::Failed(mut diagnostic) | Trouble::Hook(mut diagnostic) => {
+            name_blockers(desk, session, job, &mut diagnostic);
             locate::place(&mut diagnostic, &job.node, result.compiled_code.as_deref());
             let reason = diagnostic.message.clone();
             if result.diagnostic.is_none() {
@@ -339,7 +343,7 @@ fn may_split(job: &Job, trouble: &Trouble) -> bool {
     let lost = match trouble {
         Trouble::Failed(diagnostic) => matches!(
             diagnostic.code,
-            Code::Cancelled | Code::Connection | Code::DatabaseLocked
+            Code::Cancelled | Code::Connection | Code::DatabaseConflict | Code::DatabaseLocked
         ),
         _ => false,
     };
@@ -489,8 +493,11 @@ fn begin(desk: &Desk, session: &Session, job: &Job) -> Result<(), Trouble> {
     session.begin()?;
     // Files may be read between two statements; whoever is quiet for much longer is no more.
     let idle = (4 * desk.lease_seconds).to_string();
+    // Zero would be no limit.
+    let lock = desk.lock_timeout.as_secs().max(1).to_string();
     for setting in desk.project.facts.dialect.publish_settings {
-        run(session, &setting.replace("{idle}", &idle))?;
+        let setting = setting.replace("{idle}", &idle).replace("{lock}", &lock);
+        run(session, &setting)?;
     }
     session.hold();
     moved(desk, session, job)
@@ -512,6 +519,28 @@ fn moved(desk: &Desk, session: &Session, job: &Job) -> Result<(), Trouble> {
         return Err(Trouble::Moved);
     }
     Ok(())
+}
+
+/// Says who holds the lock that a statement has waited for in vain, as far as the database tells.
+fn name_blockers(desk: &Desk, session: &Arc<Session>, job: &Job, diagnostic: &mut Diagnostic) {
+    if diagnostic.code != Code::DatabaseLocked {
+        return;
+    }
+    let scope = schemas::plain_scope(&desk.project, session, Vec::new());
+    let relation = relation_value(desk.project.facts.dialect, &job.node.relation);
+    // What cannot be found out is left unsaid: the failure itself counts.
+    let found = text(desk, &scope, "lock_holders", &[relation])
+        .ok()
+        .filter(|sql| !sql.is_empty())
+        .and_then(|sql| fetch(session, &sql).ok())
+        .unwrap_or_default();
+    let holders = found.rows.iter().filter_map(|row| match row.first() {
+        Some(Datum::Text(holder)) => Some(format!("{holder} holds a lock on it")),
+        _ => None,
+    });
+    diagnostic.notes.extend(holders);
+    let help = "end what holds it, or wait longer with `--lock-timeout`";
+    diagnostic.help.get_or_insert_with(|| help.to_owned());
 }
 
 /// Fails where another run has made the table that a job would make; it is known from then on.

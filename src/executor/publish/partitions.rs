@@ -248,6 +248,7 @@ pub(super) fn publish_partitions(
         true => Own::Table(relation),
         false => Own::Missing,
     };
+    let started = jiff::Timestamp::now();
     let batch = prepare(desk, session, job, cut, own, result).map_err(none_judged)?;
     hooks::before(desk, session, &batch.scope, &job.node, Outside::All).map_err(none_judged)?;
     if !job.exists {
@@ -268,12 +269,14 @@ pub(super) fn publish_partitions(
     let delete = text(desk, &batch.scope, "delete_partitions", &delete).map_err(none_judged)?;
 
     let mut claim = claim(desk, session, job, fence).map_err(none_judged)?;
+    claim.started = started;
     claim.columns = shown_columns(job, &batch.described);
     pause(&desk.project, "before-begin");
     begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
     run(session, &delete).map_err(none_judged)?;
     pause(&desk.project, "after-delete");
     let inserted = run(session, &insert).map_err(none_judged)?;
+    claim.query_id.clone_from(&inserted.query_id);
     pause(&desk.project, "after-insert");
     let (audits, content) = examine(desk, session, job, cut, &batch)?;
     pause(&desk.project, "after-audits");
@@ -305,6 +308,8 @@ fn claim(
     Ok(Claim {
         fence,
         numbers: take_numbers(desk, session, job)?,
+        started: jiff::Timestamp::now(),
+        query_id: None,
         outside: Outside::All,
         columns: None,
     })
@@ -356,9 +361,11 @@ pub(super) fn publish_reshaped(
     may_reshape(job, cut).map_err(none_judged)?;
     let dialect = desk.project.facts.dialect;
     let mut new = job.node.relation.clone();
-    new.identifier = new
-        .identifier
-        .map(|identifier| format!("{identifier}__daygrain_new").into());
+    new.identifier = new.identifier.map(|identifier| {
+        dialect
+            .fit_identifier(format!("{identifier}__daygrain_new"))
+            .into()
+    });
     new.kind = Some(RelationKind::Table);
     let name = new.render(dialect);
     let whole = BatchView {
@@ -396,6 +403,7 @@ pub(super) fn publish_reshaped(
         let insert = batch.insert(desk, &part, cut, &new).map_err(none_judged)?;
         let inserted = run(session, &insert).map_err(none_judged)?;
         written += inserted.rows_affected.unwrap_or(0);
+        claim.query_id = inserted.query_id;
         last = Some(batch);
     }
     let Some(batch) = last else {
@@ -436,11 +444,14 @@ pub(super) fn may_reshape(job: &Job, cut: &Partitioning) -> Result<(), Box<Diagn
     let name = &job.node.name;
     let mut parts = job.parts.iter();
     let kept = parts.any(|part| part.before.is_some() && part.part.why != Why::Forced);
-    let kept = kept || !job.left_over.is_empty();
+    let kept = kept || job.recut || !job.left_over.is_empty();
     if cut.on_code_change == OnCodeChange::Keep && kept {
-        let message = format!(
-            "columns of `{name}` were removed or have other types, and `on_code_change: keep` leaves its partitions as they are"
-        );
+        let what = match job.recut {
+            true => format!("`{name}` is cut into other partitions than its table"),
+            false => format!("columns of `{name}` were removed or have other types"),
+        };
+        let message =
+            format!("{what}, and `on_code_change: keep` leaves its partitions as they are");
         let error = Diagnostic::error(Code::Database, message);
         return Err(Box::new(error.help(format!(
             "build all of it anew: daygrain build --select {name} --full-refresh"

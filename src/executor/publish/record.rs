@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::dialect::Dialect;
 use crate::executor::heartbeat::pause;
 use crate::executor::lease;
+use crate::executor::look::civil_text;
 use crate::executor::schemas;
 use crate::executor::session::Session;
 use crate::jinja::Warehouse;
 use crate::jinja::context::relation_value;
 use crate::jinja::language::list;
 use crate::ledger::{self, Build, Input, MOST_RECORDS, Outcome, Record, RecordState};
+use crate::manifest::Node;
 
 use super::content::Content;
 use super::content::nothing_stored;
@@ -23,6 +26,10 @@ pub(super) struct Claim {
     pub fence: Option<i64>,
     /// The numbers of its builds.
     pub numbers: Vec<i64>,
+    /// When the work on it began.
+    pub started: jiff::Timestamp,
+    /// What the database calls the statement that wrote the rows, where it has such names.
+    pub query_id: Option<String>,
     /// Which hooks run when it is committed.
     pub outside: Outside,
     /// What tells the columns of what is built from others, where a view shows them.
@@ -63,6 +70,7 @@ pub(super) fn record(
             content,
             rows: *rows,
             reason: Some(part.because.clone()),
+            query_id: claim.query_id.clone(),
         };
         inputs.extend(part.inputs.iter().map(|input| Input {
             build: number,
@@ -83,8 +91,7 @@ pub(super) fn record(
         ));
         builds.push(build);
     }
-    let started = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
-    let started = started.datetime().to_string().replace('T', " ");
+    let started = civil_text(claim.started);
     if !job.compared {
         // The first of the run: what follows finds it there.
         let (name, shape) = &job.names;
@@ -231,10 +238,10 @@ pub(super) fn record_failure(
                 content: 0,
                 rows: 0,
                 reason: Some(reason.to_owned()),
+                query_id: None,
             })
             .collect();
-        let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
-        let started = now.datetime().to_string().replace('T', " ");
+        let started = civil_text(jiff::Timestamp::now());
         session.begin()?;
         run(
             session,
@@ -248,14 +255,20 @@ pub(super) fn record_failure(
     }
 }
 
+/// The table of the ledger's schema that keeps what was refused of a model.
+pub fn refused_table(dialect: &Dialect, node: &Node) -> String {
+    dialect.fit_identifier(format!("refused_{}", node.alias))
+}
+
 /// Keeps the rows that a test refused, to be looked at.
 pub(super) fn keep_refused(desk: &Desk, session: &Session, job: &Job, sql: Option<&str>) {
     let (Some(sql), Some(_)) = (sql, &job.cut) else {
         return;
     };
+    let dialect = desk.project.facts.dialect;
     let mut relation = desk.ledger.schema().clone();
-    relation.identifier = Some(format!("refused_{}", job.node.alias).into());
-    let name = relation.render(desk.project.facts.dialect);
+    relation.identifier = Some(refused_table(dialect, &job.node).into());
+    let name = relation.render(dialect);
     let keep = || -> Result<(), Box<Diagnostic>> {
         session.begin()?;
         run(session, &format!("drop table if exists {name}"))?;

@@ -56,6 +56,8 @@ pub(super) fn publish_whole(
     let mut claim = Claim {
         fence,
         numbers: take_numbers(desk, session, job).map_err(none_judged)?,
+        started: jiff::Timestamp::now(),
+        query_id: None,
         outside: Outside::Marked,
         columns: None,
     };
@@ -74,6 +76,7 @@ pub(super) fn publish_whole(
         session.thread(),
     );
     session.begin_node(project, Some(&job.node));
+    claim.query_id.clone_from(&built.query_id);
     let failed = built.status.is_failure();
     *result = built;
     if failed {

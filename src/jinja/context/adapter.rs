@@ -14,6 +14,7 @@ use super::callable::{Answer, function, given, namespace, text, truth};
 use super::column::{
     self, as_column, can_expand_to, column_value, data_type, is_string, string_size,
 };
+use super::index::parse_index;
 use super::node::Context;
 use super::relation::{self, as_relation, expect_relation, relation_value};
 use super::results::response_value;
@@ -75,6 +76,7 @@ fn method_of_text(name: &str) -> Option<(&'static str, Method)> {
         }),
         "get_incremental_strategy_macro" => ("get_incremental_strategy_macro", strategy_macro),
         "standardize_grants_dict" => ("standardize_grants_dict", standardize_grants),
+        "parse_index" => ("parse_index", |_, _, args| parse_index(args)),
         "is_cancelable" => ("is_cancelable", |_, _, _| Ok(Value::from(true))),
         "verify_database" => ("verify_database", |_, _, _| Ok(Value::from(""))),
         "date_function" => ("date_function", |_, _, _| Ok(Value::from("now()"))),
@@ -391,7 +393,7 @@ fn seed_type(dialect: &Dialect, table: &Table, index: usize) -> String {
     found.unwrap_or(types.integer).to_owned()
 }
 
-fn strategy_macro(_: &Arc<Context>, state: &mut State<'_, '_>, args: &[Value]) -> Answer {
+fn strategy_macro(context: &Arc<Context>, state: &mut State<'_, '_>, args: &[Value]) -> Answer {
     let [_, strategy] = bind(
         "adapter.get_incremental_strategy_macro",
         args,
@@ -404,9 +406,11 @@ fn strategy_macro(_: &Arc<Context>, state: &mut State<'_, '_>, args: &[Value]) -
         raise(
             Diagnostic::error(
                 Code::BadConfig,
-                format!("there is no incremental strategy `{strategy}`"),
+                format!(
+                    "dbt could not find an incremental strategy macro with the name \"{name}\" in {}",
+                    context.project.project
+                ),
             )
-            .note(format!("no macro named `{name}`"))
             .help(format!("there are `{}`", STRATEGIES.join("`, `"))),
         )
     })

@@ -8,6 +8,7 @@ mod config;
 mod exceptions;
 mod functions;
 mod hooks;
+mod index;
 mod modules;
 mod node;
 mod partition;

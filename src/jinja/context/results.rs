@@ -9,6 +9,7 @@ use minijinja::value::{DynObject, Object, ObjectRepr};
 use super::callable::{function, given, text};
 use super::node::{Context, lock};
 use super::table::{as_table, row_values, table_value};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::jinja::language::{bind, dict, list, py_str, raise, tuple};
 use crate::jinja::port::QueryOutcome;
 use crate::table::Table;
@@ -131,15 +132,27 @@ pub(super) fn store_raw_result(context: &Arc<Context>) -> Value {
 }
 
 /// `load_result(name)`: a dict of `response`, `data` and `table`; none where nothing was stored.
+///
+/// As in dbt, a result is taken once, but for `main`.
 pub(super) fn load_result(context: &Arc<Context>) -> Value {
     let context = Arc::clone(context);
     function("load_result", move |_, args| {
         let [name] = bind("load_result", args, ["name"], 1)?;
         let name = text(name.as_ref()).unwrap_or_default();
-        Ok(lock(&context.made.results)
-            .get(&name)
-            .cloned()
-            .unwrap_or(Value::from(())))
+        let mut results = lock(&context.made.results);
+        let Some(kept) = results.get_mut(&name) else {
+            return Ok(Value::from(()));
+        };
+        if kept.is_undefined() {
+            let message = format!(
+                "The 'statement' result named '{name}' has already been loaded into a variable"
+            );
+            return Err(raise(Diagnostic::error(Code::CompilerError, message)));
+        }
+        Ok(match name.as_str() {
+            "main" => kept.clone(),
+            _ => std::mem::replace(kept, Value::UNDEFINED),
+        })
     })
 }
 

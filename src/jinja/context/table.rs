@@ -8,7 +8,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 
 use super::callable::{Answer, given, text, truth};
 use super::modules::datetime;
-use crate::jinja::language::{bind, dict, from_json, items, list, pairs, py_str, tuple};
+use crate::jinja::language::{KeyOrder, bind, dict, items, json_dumps, list, pairs, py_str, tuple};
 use crate::table::{Datum, ResultColumn, Table};
 
 /// A value of a result in a template.
@@ -29,7 +29,8 @@ pub(super) fn datum_value(datum: &Datum) -> Value {
         Datum::Time(time) => datetime::time_value(*time),
         Datum::Timestamp(stamp) => datetime::naive(*stamp),
         Datum::TimestampTz(instant) => datetime::aware(&instant.to_zoned(jiff::tz::TimeZone::UTC)),
-        Datum::Json(json) => from_json(json),
+        // As in dbt, lists and mappings of the database are text in a template.
+        Datum::Json(json) => Value::from(json_dumps(json, KeyOrder::Kept)),
     }
 }
 

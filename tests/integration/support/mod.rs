@@ -1,6 +1,8 @@
 //! What the integration tests share.
 
+pub mod live;
 pub mod sandbox;
+pub mod server;
 pub mod shop;
 
 use daygrain::adapter::{self, Adapter, Connection};
