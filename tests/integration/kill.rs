@@ -21,7 +21,7 @@ const PLACES: [(&str, bool); 7] = [
 ];
 
 const OLD: &str = "2, 3, 4";
-const DAYS: &str = "select sum(amount) as s from {{ ref('orders') }} group by partition_date order by partition_date";
+const DAYS: &str = "select cast(sum(amount) as integer) as s from {{ ref('orders') }} group by partition_date order by partition_date";
 
 /// A build on the morning of the fourth.
 fn command(shop: &Shop, more: &[&str]) -> Command {
@@ -102,6 +102,13 @@ fn on_postgres(schema: &str) -> Shop {
     ))
 }
 
+fn on_snowflake(database: &str) -> Shop {
+    shop_of(Shop::on_snowflake(
+        database,
+        &[("orders", &orders("")), ("totals", &totals(""))],
+    ))
+}
+
 fn killed_at_every_step(shop: &Shop) {
     assert!(command(shop, &[]).status().unwrap().success());
     for (at, (place, is_new)) in PLACES.into_iter().enumerate() {
@@ -139,6 +146,11 @@ fn killed_at_every_step_it_leaves_the_old_day_or_the_new_one() {
         ("orders", &orders("")),
         ("totals", &totals("")),
     ])));
+}
+
+#[test]
+fn killed_at_every_step_it_leaves_the_old_day_or_the_new_one_on_snowflake() {
+    killed_at_every_step(&on_snowflake("kill_steps"));
 }
 
 #[test]
@@ -231,9 +243,17 @@ fn signal(child: &Child, name: &str) {
 
 #[test]
 fn two_runs_at_once_build_each_day_once_and_both_end_well() {
-    let shop = on_postgres("it_two_runs");
-    let first = paused(&shop, "after-insert", "1");
-    let second = command(&shop, &[]).stdout(Stdio::piped()).spawn().unwrap();
+    two_runs_at_once(&on_postgres("it_two_runs"));
+}
+
+#[test]
+fn two_runs_at_once_build_each_day_once_and_both_end_well_on_snowflake() {
+    two_runs_at_once(&on_snowflake("two_runs"));
+}
+
+fn two_runs_at_once(shop: &Shop) {
+    let first = paused(shop, "after-insert", "1");
+    let second = command(shop, &[]).stdout(Stdio::piped()).spawn().unwrap();
     for run in [first, second] {
         let ended = run.wait_with_output().unwrap();
         let told = String::from_utf8_lossy(&ended.stdout);
@@ -245,10 +265,10 @@ fn two_runs_at_once_build_each_day_once_and_both_end_well() {
         shop.ledger
     );
     assert_eq!(shop.rows(&builds), "6");
-    ledger_agrees(&shop, "orders");
+    ledger_agrees(shop, "orders");
     // Who waits long enough says for whom.
     shop.lands(2, &["2,9"]);
-    let first = paused(&shop, "after-insert", "600");
+    let first = paused(shop, "after-insert", "600");
     let ran = shop.ran(4, &["--lock-timeout", "1"], 1);
     assert!(
         ran.stdout.contains("is being built by the run"),
@@ -262,24 +282,32 @@ fn two_runs_at_once_build_each_day_once_and_both_end_well() {
 
 #[test]
 fn a_run_that_wakes_up_late_changes_nothing() {
-    let shop = on_postgres("it_zombie");
-    assert!(command(&shop, &[]).status().unwrap().success());
+    wakes_up_late(&on_postgres("it_zombie"));
+}
+
+#[test]
+fn a_run_that_wakes_up_late_changes_nothing_on_snowflake() {
+    wakes_up_late(&on_snowflake("zombie"));
+}
+
+fn wakes_up_late(shop: &Shop) {
+    assert!(command(shop, &[]).status().unwrap().success());
     for place in ["before-begin", "after-insert"] {
         shop.lands(2, &["2,2", "102,1"]);
-        assert!(command(&shop, &[]).status().unwrap().success());
+        assert!(command(shop, &[]).status().unwrap().success());
         shop.lands(2, &["2,8"]);
-        let mut zombie = paused(&shop, place, "0.5");
+        let mut zombie = paused(shop, place, "0.5");
         signal(&zombie, "-STOP");
         shop.lands(2, &["2,9"]);
         let started = Instant::now();
-        assert!(command(&shop, &[]).status().unwrap().success(), "{place}");
+        assert!(command(shop, &[]).status().unwrap().success(), "{place}");
         assert!(started.elapsed() < Duration::from_secs(40), "{place}");
         assert_eq!(shop.rows(DAYS), "2, 9, 4");
         signal(&zombie, "-CONT");
         zombie.wait().unwrap();
         assert_eq!(shop.rows(DAYS), "2, 9, 4", "{place}");
-        ledger_agrees(&shop, "orders");
-        assert!(command(&shop, &[]).status().unwrap().success());
+        ledger_agrees(shop, "orders");
+        assert!(command(shop, &[]).status().unwrap().success());
         assert_eq!(shop.rows(DAYS), "2, 9, 4", "{place}");
     }
 }

@@ -18,13 +18,16 @@ use super::load;
 use super::statement::{self, Kind, Temporary};
 use crate::adapter::{AdapterError, AdapterErrorKind, Canceller, Connection, Response};
 use crate::relation::Relation;
-use crate::table::Table;
+use crate::table::{Datum, Table};
 
 /// How old a login may be before it is renewed at the next good moment.
 const RENEW_AFTER: Duration = Duration::from_secs(50 * 60);
 /// How old a login may be before it is renewed although temporary tables are lost by that: the
 /// server would refuse it a moment later.
 const RENEW_AT_ANY_PRICE: Duration = Duration::from_secs(58 * 60);
+/// How long a transaction may stand still before it is asked for: the server ends one that stands still
+/// for minutes and keeps another waiting, and what follows would commit by itself.
+const STILL: Duration = Duration::from_secs(2);
 /// How long to wait before each further try of a statement.
 const PAUSES: [Duration; 6] = [
     Duration::from_millis(500),
@@ -40,6 +43,8 @@ pub(super) struct Session {
     client: Client,
     login: Login,
     transaction: Transaction,
+    /// When the server answered last.
+    answered: Instant,
     /// Temporary tables that were made since the login, and not dropped.
     temporary: Vec<String>,
     /// What `use` and `alter session` set since the first login, in order, to be said again.
@@ -121,6 +126,7 @@ impl Session {
                 since: Instant::now(),
             },
             transaction: Transaction::None,
+            answered: Instant::now(),
             temporary: Vec::new(),
             settings: Vec::new(),
             cancel: Arc::new(Cancel::default()),
@@ -169,13 +175,15 @@ impl Session {
                 self.transaction = Transaction::Open;
             }
             (Kind::Definition, Transaction::Open) => {
+                self.find_transaction().await?;
                 // The server would do the same, unasked; what follows is a transaction of its own.
                 self.say("commit").await?;
                 self.transaction = Transaction::Wanted;
                 self.renew_if_old().await?;
             }
             (_, Transaction::None | Transaction::Wanted) => self.renew_if_old().await?,
-            (_, Transaction::Open) => {}
+            (Kind::Rollback, Transaction::Open) => {}
+            (_, Transaction::Open) => self.find_transaction().await?,
         }
         let answer = self
             .patiently(statement.text, statement.repeatable, || {
@@ -188,6 +196,25 @@ impl Session {
         let answer = answer?;
         self.note(statement);
         Ok(answer)
+    }
+
+    /// Makes sure that the transaction is still there, where it has stood still for a while.
+    async fn find_transaction(&mut self) -> Result<(), AdapterError> {
+        let still = self.answered.elapsed();
+        if still < STILL {
+            return Ok(());
+        }
+        let found = self.say("select current_transaction()").await?;
+        let found = found.table.rows.first().and_then(|row| row.first());
+        if found.is_some_and(|id| *id != Datum::Null) {
+            return Ok(());
+        }
+        self.transaction = Transaction::None;
+        let message = format!(
+            "the server has ended the transaction, in which nothing had happened for {} seconds",
+            still.as_secs()
+        );
+        Err(AdapterError::new(AdapterErrorKind::Connection, message))
     }
 
     /// Remembers what a new login would lose.
@@ -219,6 +246,8 @@ impl Session {
             self.renew_if_old().await?;
             self.say("begin").await?;
             self.transaction = Transaction::Open;
+        } else if self.transaction == Transaction::Open {
+            self.find_transaction().await?;
         }
         let answer = self.patiently(sql, false, make).await?;
         Ok(response(&answer).rows_affected.unwrap_or(0))
@@ -305,6 +334,7 @@ impl Session {
         if done.is_ok() {
             self.cancel.set(None);
         }
+        self.answered = Instant::now();
         done
     }
 
@@ -447,7 +477,7 @@ pub(super) fn is_of_the_network(error: &snowflake_connector_rs::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Datum, ResultColumn};
+    use crate::table::ResultColumn;
 
     #[test]
     fn a_login_is_renewed_before_it_ends() {

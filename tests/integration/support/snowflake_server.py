@@ -14,7 +14,9 @@ The proxy does what the driver of daygrain cannot do without:
 - fakesnow has no `hash_agg`, no `create sequence ... order`, and finds no sequence by its full name:
   the proxy writes a sum of hashes, leaves `order` out, and writes `nextval('...')`;
 - of two transactions that change the rows of one table, the server lets the second wait until the
-  first has ended, and fakesnow fails; the proxy lets it wait.
+  first has ended, and fakesnow fails; the proxy lets it wait. One that keeps another waiting and does
+  nothing for three seconds is rolled back, as the server does after five minutes; the session then
+  has no transaction, which `current_transaction()` tells.
 
 It also injects faults, which a session asks for by the parameter `DAYGRAIN_FAULTS` of its login: a
 JSON list of `{"on": part of the statement or "login", "do": what, "times": how often}`. Counts are
@@ -103,11 +105,11 @@ def translated(reply):
     return reply
 
 
-def done():
-    """The reply to a statement that gives no rows."""
+def done(*rows):
+    """The reply to a statement that gives these rows of one text."""
     kind = {"name": "status", "type": "text", "nullable": True, "length": 100, "scale": None, "precision": None}
     return {
-        "data": {"queryId": str(uuid.uuid4()), "rowtype": [kind], "rowset": [], "returned": 0, "total": 0, "queryResultFormat": "json"},
+        "data": {"queryId": str(uuid.uuid4()), "rowtype": [kind], "rowset": list(rows), "returned": len(rows), "total": len(rows), "queryResultFormat": "json"},
         "code": None, "message": None, "success": True,
     }
 
@@ -162,12 +164,17 @@ class TableLocks:
 
     def take(self, token, table, seconds):
         until = time.monotonic() + seconds
-        with self.changed:
-            while self.held.get(table, token) != token:
-                if not self.changed.wait(until - time.monotonic()) and time.monotonic() >= until:
+        while True:
+            with self.changed:
+                owner = self.held.setdefault(table, token)
+                if owner == token:
+                    return True
+                if time.monotonic() >= until:
                     return False
-            self.held[table] = token
-            return True
+                self.changed.wait(0.2)
+            left = sessions[owner]
+            if not left["busy"] and time.monotonic() - left["last"] > 3:
+                end_for(owner)
 
     def free(self, token):
         with self.changed:
@@ -177,6 +184,15 @@ class TableLocks:
 
 
 locks = TableLocks()
+
+
+def end_for(token):
+    """Rolls back the transaction of a session that is left behind."""
+    body = json.dumps({"sqlText": "rollback"}).encode()
+    headers = {"Authorization": f'Snowflake Token="{token}"', "Content-Type": "application/json"}
+    forward("POST", f"/queries/v1/query-request?requestId={uuid.uuid4()}", headers, body)
+    sessions[token]["begun"] = False
+    locks.free(token)
 
 
 class Proxy(BaseHTTPRequestHandler):
@@ -254,7 +270,7 @@ class Proxy(BaseHTTPRequestHandler):
         status, content = forward("POST", self.path, self.headers, body)
         token = json.loads(content)["data"]["token"]
         sessions[token] = {
-            "database": database, "faults": faults, "alive": True, "begun": False,
+            "database": database, "faults": faults, "alive": True, "begun": False, "busy": False, "last": 0.0,
             "lock_timeout": parameters.get("LOCK_TIMEOUT", 43200),
         }
         return self.reply(status, content)
@@ -279,6 +295,15 @@ class Proxy(BaseHTTPRequestHandler):
             return self.slow(request_id)
         if fault in ("async", "expire-async"):
             return self.later(session, fault, body)
+        if "current_transaction()" in sql.lower():
+            return self.reply(200, done(["1" if session["begun"] else None]))
+        session["busy"] = True
+        try:
+            self.run(session, fault, sql, request_id, body)
+        finally:
+            session.update(busy=False, last=time.monotonic())
+
+    def run(self, session, fault, sql, request_id, body):
         token = self.token()
         changed = CHANGES.match(sql)
         if changed:
