@@ -133,9 +133,7 @@ impl Code {
             | Code::UnknownSource
             | Code::UnknownPatch
             | Code::Unsupported => "Compilation Error",
-            Code::Connection | Code::Database | Code::DatabaseConflict | Code::DatabaseLocked => {
-                "Database Error"
-            }
+            Code::Connection | Code::Database | Code::DatabaseConflict => "Database Error",
             Code::Usage => "Usage Error",
             _ => "Runtime Error",
         }

@@ -6,14 +6,13 @@
 
 mod history;
 mod leases;
+mod rows;
 
 pub use history::{Attempt, History, Record, RecordState, SumTree};
-
-use std::collections::HashMap;
+pub use rows::{attempts, file_versions, files, inputs, number, owed, records, tests};
 
 use crate::dialect::{Dialect, NumberRows, Upsert};
 use crate::relation::Relation;
-use crate::table::{Datum, Table};
 
 /// The version of the ledger's own tables.
 pub const LAYOUT: i64 = 3;
@@ -752,130 +751,6 @@ fn numbers(relations: &[RelationId]) -> String {
     }
     let among: Vec<String> = relations.iter().map(|id| id.0.to_string()).collect();
     among.join(", ")
-}
-
-/// A whole number of a row; 0 where there is none.
-pub fn number(row: &[Datum], at: usize) -> i64 {
-    match row.get(at) {
-        Some(Datum::Int(number)) => *number,
-        Some(Datum::Decimal(digits)) => digits.parse().unwrap_or_default(),
-        _ => 0,
-    }
-}
-
-fn part(row: &[Datum], at: usize) -> i32 {
-    i32::try_from(number(row, at)).unwrap_or_default()
-}
-
-fn words(row: &[Datum], at: usize) -> String {
-    row.get(at).map(Datum::to_text).unwrap_or_default()
-}
-
-/// Reads [`Ledger::read_records`].
-pub fn records(table: &Table) -> HashMap<RelationId, Vec<(i32, Record)>> {
-    let mut found: HashMap<RelationId, Vec<(i32, Record)>> = HashMap::new();
-    for row in &table.rows {
-        let (Some(Datum::Text(word)), Some(Datum::Text(packed))) = (row.get(1), row.get(3)) else {
-            continue;
-        };
-        let Some(state) = Outcome::parse(word).and_then(RecordState::of) else {
-            continue;
-        };
-        let code = number(row, 2);
-        let records = found.entry(RelationId(number(row, 0))).or_default();
-        records.reserve(packed.bytes().filter(|byte| *byte == b',').count() + 1);
-        records.extend(
-            packed
-                .split(',')
-                .filter_map(|one| unpacked(one, state, code)),
-        );
-    }
-    found
-}
-
-/// One record of a packed text.
-fn unpacked(text: &str, state: RecordState, code: i64) -> Option<(i32, Record)> {
-    let mut numbers = text.split(' ').map(|number| number.parse::<i64>().ok());
-    let mut next = || numbers.next().flatten();
-    let part = i32::try_from(next()?).ok()?;
-    let record = Record {
-        build: next()?,
-        state,
-        code,
-        inputs: next()?,
-        version: next()?,
-        content: next()?,
-        rows: next()?,
-    };
-    Some((part, record))
-}
-
-/// Reads [`Ledger::read_attempts`].
-pub fn attempts(table: &Table) -> Vec<(RelationId, i32, Attempt)> {
-    let rows = table.rows.iter();
-    rows.filter_map(|row| {
-        let attempt = Attempt {
-            build: number(row, 2),
-            outcome: Outcome::parse(&words(row, 3))?,
-            reason: words(row, 4),
-        };
-        Some((RelationId(number(row, 0)), part(row, 1), attempt))
-    })
-    .collect()
-}
-
-/// Reads [`Ledger::read_inputs`].
-pub fn inputs(table: &Table) -> Vec<Input> {
-    let rows = table.rows.iter();
-    rows.map(|row| Input {
-        build: number(row, 0),
-        upstream: RelationId(number(row, 1)),
-        first: part(row, 2),
-        last: part(row, 3),
-        parts: number(row, 4),
-        newest: number(row, 5),
-        digest: number(row, 6),
-    })
-    .collect()
-}
-
-/// Reads [`Ledger::read_files`].
-pub fn files(table: &Table) -> Vec<FileRow> {
-    let rows = table.rows.iter();
-    rows.map(|row| FileRow {
-        relation: RelationId(number(row, 0)),
-        partition: part(row, 1),
-        path: words(row, 2),
-        size: number(row, 3),
-        stamp: words(row, 4),
-        checksum: words(row, 5),
-    })
-    .collect()
-}
-
-/// Reads [`Ledger::read_files_of`]: each row with the build that saw it.
-pub fn file_versions(table: &Table) -> Vec<(i64, FileRow)> {
-    let seen = table.rows.iter().map(|row| number(row, 6));
-    seen.zip(files(table)).collect()
-}
-
-/// Reads [`Ledger::read_hooks`].
-pub fn owed(table: &Table) -> Vec<(RelationId, i64, i64)> {
-    let rows = table.rows.iter();
-    rows.map(|row| (RelationId(number(row, 0)), number(row, 1), number(row, 2)))
-        .collect()
-}
-
-/// Reads [`Ledger::read_tests`]; a later row of a test replaces an earlier one.
-pub fn tests(table: &Table) -> Vec<TestRow> {
-    let rows = table.rows.iter();
-    rows.map(|row| TestRow {
-        test: words(row, 0),
-        code: number(row, 1),
-        inputs: number(row, 2),
-        passed: matches!(row.get(3), Some(Datum::Bool(true))),
-    })
-    .collect()
 }
 
 #[cfg(test)]

@@ -162,9 +162,12 @@ pub(super) fn whole_content(
 ) -> Result<Content, Box<Diagnostic>> {
     let passes_through = is_passed_through(&job.node);
     let written = result.rows_affected.unwrap_or(0);
-    let rows = match desk.project.facts.dialect.transactional_ddl || passes_through {
+    // What is made as a whole was counted by the statement that made it; where DDL alone replaces a
+    // table, the reply tells no number, and what grows was only told of what is new.
+    let made_whole = desk.project.facts.dialect.transactional_ddl
+        && matches!(job.node.materialization(), "table" | "seed");
+    let rows = match made_whole || passes_through {
         true => i64::try_from(written).unwrap_or(i64::MAX),
-        // Where a table is replaced by DDL alone, the reply tells no number of rows.
         false => stored_rows(desk, session, job)?,
     };
     let off = job.node.upkeep.content_hash == ContentHash::Off;
