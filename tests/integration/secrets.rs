@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::postgres_fields;
 use crate::support::sandbox::Sandbox;
 use crate::support::server::{Server, write_private};
+use crate::support::{new_database, postgres_fields, snowflake_fields};
 
 const PASSWORD: &str = "corr3ct-horse";
 const KEY: &str = "t0p\\\"secret-key";
@@ -198,5 +198,97 @@ id,note
             !written_by_hand.iter().any(|known| below.starts_with(known))
         });
         assert!(found.is_empty(), "`{secret}` is in {found:?}");
+    }
+}
+
+/// Logins of every kind, a key that is none, and statements that fail.
+#[test]
+fn logins_on_snowflake_stay_in() {
+    const TOKEN: &str = "t0ken-of-a-guest";
+    const PASSPHRASE: &str = "op3n-sesame";
+    const KEY_TEXT: &str = "MC4CAQAwBQYDK2VwBCIEIHNlY3JldA";
+    let base = snowflake_fields(&new_database("secrets"));
+    let login = |more: serde_json::Value| {
+        let mut fields = base.clone();
+        for kept_elsewhere in ["password", "authenticator"] {
+            fields.remove(kept_elsewhere);
+        }
+        fields.extend(more.as_object().cloned().expect("fields"));
+        fields
+    };
+    let outputs = json!({
+        "password": login(json!({"password": PASSWORD})),
+        "token": login(json!({"authenticator": "oauth", "token": TOKEN})),
+        "key": login(json!({"private_key": KEY_TEXT, "private_key_passphrase": PASSPHRASE})),
+    });
+    let profile = json!({"shop": {"target": "password", "outputs": outputs}});
+    let sandbox = Sandbox::new(&format!(
+        "\
+# file: home/profiles.yml
+{profile}
+# file: dbt_project.yml
+name: shop
+profile: shop
+-- file: macros/talk.sql
+{{% macro talk() %}}
+  {{{{ log(target, info=true) }}}}
+  {{{{ log('{PASSWORD} {TOKEN}', info=true) }}}}
+  {{% do run_query(\"select cast('{PASSWORD} {TOKEN}' as integer)\") %}}
+{{% endmacro %}}
+-- file: models/a.sql
+select '{PASSWORD} {TOKEN}' as one
+-- file: models/bad.sql
+{{{{ config(materialized='table') }}}}
+select cast('{PASSWORD} {TOKEN}' as integer) as one
+"
+    ))
+    .with_env("DBT_PROFILES_DIR", "home");
+    let commands: [(&[&str], i32, &[&str]); 6] = [
+        (&["debug"], 0, &[PASSWORD]),
+        (&["--debug", "run"], 1, &[PASSWORD]),
+        (
+            &[
+                "--debug",
+                "run",
+                "--target",
+                "token",
+                "--log-format",
+                "json",
+            ],
+            1,
+            &[TOKEN],
+        ),
+        (&["run-operation", "talk"], 1, &[PASSWORD]),
+        (&["run-operation", "talk", "--target", "token"], 1, &[TOKEN]),
+        (
+            &["--debug", "run", "--target", "key"],
+            2,
+            &[KEY_TEXT, PASSPHRASE],
+        ),
+    ];
+    for (command, code, secrets) in commands {
+        let _ = std::fs::remove_dir_all(sandbox.path().join("logs"));
+        let _ = std::fs::remove_dir_all(sandbox.path().join("target"));
+        let ran = sandbox.run(command).expect(code);
+        let written = format!("{}{}", ran.stdout, ran.stderr);
+        for secret in secrets {
+            assert!(
+                !written.contains(secret),
+                "`{secret}` by {command:?}:\n{written}"
+            );
+            for folder in ["logs", "target"].map(|folder| sandbox.path().join(folder)) {
+                let mut found = Vec::new();
+                if folder.exists() {
+                    files_with(&folder, secret, &mut found);
+                }
+                found.retain(|path| {
+                    !path.contains("target/compiled") && !path.contains("target/run/")
+                });
+                assert!(
+                    found.is_empty(),
+                    "`{secret}` by {command:?} is in {found:?}"
+                );
+            }
+        }
     }
 }
