@@ -134,3 +134,15 @@ fn an_interrupt_reaches_a_hook() {
         ["a skipped", "shop-on-run-start-0 error"]
     );
 }
+
+#[test]
+fn a_manifest_is_written_where_nothing_is_compiled() {
+    for command in ["compile", "build"] {
+        let sandbox = Sandbox::new(
+            "# file: dbt_project.yml\nname: shop\n# file: models/a.sql\nselect 1 as id\n",
+        );
+        sandbox.run(&[command, "--select", "tag:none"]).expect(0);
+        let manifest = sandbox.read("target/manifest.json");
+        assert!(manifest.contains("model.shop.a"), "{command}");
+    }
+}

@@ -413,7 +413,11 @@ pub fn carry_out_plan(
         (outbox, inbox),
     )?;
     pipeline::write_run_results(invocation, parsed, &results, started.elapsed())?;
-    pipeline::write_compiled_manifest(invocation, parsed, &results)?;
+    // What builds has written one at its start, which holds all that is known if nothing was compiled.
+    let compiled = results.iter().any(|result| result.compiled_code.is_some());
+    if compiled || work == Work::Compile {
+        pipeline::write_compiled_manifest(invocation, parsed, &results)?;
+    }
     Ok((results, watch.was_interrupted()))
 }
 
