@@ -7,6 +7,7 @@ mod duckdb;
 mod fields;
 mod postgres;
 mod snowflake;
+mod tokens;
 
 use std::fmt;
 use std::path::Path;

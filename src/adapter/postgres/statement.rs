@@ -3,12 +3,20 @@
 //! The client library keeps only the number of a command tag, so the words come from the text.
 
 use crate::adapter::Response;
+use crate::adapter::tokens::{Backslashes, Lexis, tokens};
+
+const LEXIS: Lexis = Lexis {
+    line_comments: &["--"],
+    nested_comments: true,
+    backslashes: Backslashes::Marked,
+    dollar_tags: true,
+};
 
 /// Cuts a text into its statements, each without the semicolon; empty ones are left out.
 pub(super) fn split(sql: &str) -> Vec<&str> {
     let mut statements = Vec::new();
     let mut start = None;
-    for (token, at) in tokens(sql) {
+    for (token, at) in tokens(&LEXIS, sql) {
         if token == ";" {
             if let Some(start) = start.take() {
                 statements.push(&sql[start..at]);
@@ -134,7 +142,7 @@ fn object(words: &[String]) -> String {
 fn top_level_words(sql: &str) -> Vec<String> {
     let mut depth = 0usize;
     let mut words = Vec::new();
-    for (token, _) in tokens(sql) {
+    for (token, _) in tokens(&LEXIS, sql) {
         match token {
             "(" => depth += 1,
             ")" => depth = depth.saturating_sub(1),
@@ -145,96 +153,6 @@ fn top_level_words(sql: &str) -> Vec<String> {
         }
     }
     words
-}
-
-/// Cuts text into words, quoted pieces and single characters, with their places; comments and
-/// spaces are left out.
-fn tokens(sql: &str) -> impl Iterator<Item = (&str, usize)> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let rest = &sql[at..];
-            let first = rest.chars().next()?;
-            let start = at;
-            let (length, kept) = if first.is_whitespace() {
-                (first.len_utf8(), false)
-            } else if rest.starts_with("--") {
-                (rest.find('\n').unwrap_or(rest.len()), false)
-            } else if rest.starts_with("/*") {
-                (comment(rest), false)
-            } else {
-                (token(rest, first), true)
-            };
-            at += length;
-            if kept {
-                return Some((&sql[start..at], start));
-            }
-        }
-    })
-}
-
-/// The length of the token that the text starts with.
-fn token(rest: &str, first: char) -> usize {
-    match first {
-        '\'' => quoted(rest, '\'', false),
-        '"' => quoted(rest, '"', false),
-        '$' => dollar_quoted(rest).unwrap_or(1),
-        'e' | 'E' if rest[1..].starts_with('\'') => 1 + quoted(&rest[1..], '\'', true),
-        c if c.is_alphabetic() || c == '_' => rest
-            .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
-            .unwrap_or(rest.len()),
-        c => c.len_utf8(),
-    }
-}
-
-/// The length of a piece in quotes; a doubled quote is two pieces, which does no harm here.
-fn quoted(rest: &str, quote: char, backslashes: bool) -> usize {
-    let mut characters = rest.char_indices().skip(1);
-    while let Some((at, character)) = characters.next() {
-        if character == quote {
-            return at + 1;
-        }
-        if backslashes && character == '\\' {
-            characters.next();
-        }
-    }
-    rest.len()
-}
-
-/// The length of `$tag$ ... $tag$`, where the text starts with one.
-fn dollar_quoted(rest: &str) -> Option<usize> {
-    let inner = &rest[1..];
-    let end = inner.find('$')?;
-    let name = &inner[..end];
-    let plain = name.chars().all(|c| c.is_alphanumeric() || c == '_');
-    if !plain || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return None;
-    }
-    let tag = &rest[..end + 2];
-    let close = rest[tag.len()..].find(tag);
-    Some(close.map_or(rest.len(), |at| at + 2 * tag.len()))
-}
-
-/// The length of a comment in `/* */`; they nest.
-fn comment(rest: &str) -> usize {
-    let mut depth = 0;
-    let mut at = 0;
-    while at < rest.len() {
-        let here = &rest.as_bytes()[at..];
-        if here.starts_with(b"/*") {
-            depth += 1;
-            at += 2;
-        } else if here.starts_with(b"*/") {
-            depth -= 1;
-            at += 2;
-            if depth == 0 {
-                return at;
-            }
-        } else {
-            at += 1;
-        }
-    }
-    rest.len()
 }
 
 #[cfg(test)]

@@ -83,20 +83,25 @@ impl Canceller for Cancel {
         Box::pin(async {
             self.asked.store(true, Ordering::Release);
             self.wake.notify_waiters();
-            let current = self
-                .current
-                .lock()
-                .expect("no holder of the canceller's lock panics")
-                .clone();
-            if let Some(current) = current {
-                // A server that cannot be reached is asked again, or has lost the statement.
-                let _ = current.cancel().await;
-            }
+            self.stop().await;
         })
     }
 }
 
 impl Cancel {
+    /// Asks the server to stop the statement under way, if there is one.
+    async fn stop(&self) {
+        let current = self
+            .current
+            .lock()
+            .expect("no holder of the canceller's lock panics")
+            .clone();
+        if let Some(current) = current {
+            // A server that cannot be reached is asked again, or has lost the statement.
+            let _ = current.cancel().await;
+        }
+    }
+
     fn set(&self, current: Option<QueryCanceller>) {
         *self
             .current
@@ -341,15 +346,7 @@ impl Session {
     /// Stops a statement whose reply was lost, and undoes the transaction around it: the session
     /// is still there, and would hold its locks for hours.
     async fn give_up(&mut self) {
-        let current = self
-            .cancel
-            .current
-            .lock()
-            .expect("no holder of the canceller's lock panics")
-            .clone();
-        if let Some(current) = current {
-            let _ = current.cancel().await;
-        }
+        self.cancel.stop().await;
         if self.transaction == Transaction::Open {
             let _ = self.once(Statement::new("rollback")).await;
         }

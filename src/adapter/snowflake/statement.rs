@@ -3,6 +3,15 @@
 //! A request holds one statement here: several in one are an option that sessions have to be asked
 //! for, and their replies say less.
 
+use crate::adapter::tokens::{Backslashes, Lexis, tokens};
+
+const LEXIS: Lexis = Lexis {
+    line_comments: &["--", "//"],
+    nested_comments: false,
+    backslashes: Backslashes::Everywhere,
+    dollar_tags: false,
+};
+
 /// What a statement means for the transaction it stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -56,7 +65,7 @@ pub(super) fn split(sql: &str) -> Vec<Statement<'_>> {
     let mut words: Vec<&str> = Vec::new();
     let mut start = None;
     let mut block = false;
-    for (token, at) in tokens(sql) {
+    for (token, at) in tokens(&LEXIS, sql) {
         if token == ";" && !block {
             if let Some(start) = start.take() {
                 statements.push(statement(&sql[start..at], start, &words));
@@ -180,59 +189,6 @@ fn setting(words: &[String]) -> String {
         "USE" => "USE DATABASE".to_owned(),
         first => format!("{first} {}", of(1)),
     }
-}
-
-/// Cuts text into words, quoted pieces and single characters, with their places; comments and
-/// spaces are left out.
-fn tokens(sql: &str) -> impl Iterator<Item = (&str, usize)> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let rest = &sql[at..];
-            let first = rest.chars().next()?;
-            let start = at;
-            let (length, kept) = if first.is_whitespace() {
-                (first.len_utf8(), false)
-            } else if rest.starts_with("--") || rest.starts_with("//") {
-                (rest.find('\n').unwrap_or(rest.len()), false)
-            } else if rest.starts_with("/*") {
-                (rest.find("*/").map_or(rest.len(), |end| end + 2), false)
-            } else {
-                (token(rest, first), true)
-            };
-            at += length;
-            if kept {
-                return Some((&sql[start..at], start));
-            }
-        }
-    })
-}
-
-/// The length of the token that the text starts with.
-fn token(rest: &str, first: char) -> usize {
-    match first {
-        '\'' => quoted(rest, '\'', Some('\\')),
-        '"' => quoted(rest, '"', None),
-        '$' if rest.starts_with("$$") => rest[2..].find("$$").map_or(rest.len(), |at| at + 4),
-        c if c.is_alphanumeric() || c == '_' => rest
-            .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
-            .unwrap_or(rest.len()),
-        c => c.len_utf8(),
-    }
-}
-
-/// The length of a piece in quotes; a doubled quote is two pieces, which does no harm here.
-fn quoted(rest: &str, quote: char, escape: Option<char>) -> usize {
-    let mut characters = rest.char_indices().skip(1);
-    while let Some((at, character)) = characters.next() {
-        if character == quote {
-            return at + 1;
-        }
-        if Some(character) == escape {
-            characters.next();
-        }
-    }
-    rest.len()
 }
 
 #[cfg(test)]
