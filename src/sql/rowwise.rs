@@ -8,15 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName,
-    ObjectNamePart, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement,
-    TableFactor, TableWithJoins, Value, Visit, Visitor,
+    Distinct, Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart,
+    Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement, TableFactor,
+    TableWithJoins, Value, Visit, Visitor,
 };
 use sqlparser::parser::Parser as SqlParser;
 
-use super::separable::{self, DailyRelation};
+use super::separable::{self, DailyRelation, fold, spellings};
 use super::tokens;
-use crate::dialect::{Dialect, Folding};
+use crate::dialect::Dialect;
 
 /// Tells whether a query finds something in a relation's rows if and only if it finds something in one
 /// part of them or in the rest, where the parts are whole partitions by `field`.
@@ -31,14 +31,6 @@ pub fn judges_rows(
 ) -> bool {
     separable::carried_field(dialect, sql, &[judged], others).is_ok()
         || adds_up(dialect, sql, &spellings(dialect, judged.name)).is_some()
-}
-
-/// What the database may compare a name with, in quotes or without.
-fn spellings(dialect: &Dialect, name: &str) -> BTreeSet<String> {
-    match dialect.folding {
-        Folding::Insensitive => BTreeSet::from([name.to_lowercase()]),
-        _ => BTreeSet::from([name.to_owned(), dialect.fold(name)]),
-    }
 }
 
 /// The proof by structure, whatever the parts are.
@@ -129,15 +121,6 @@ fn parts(dialect: &Dialect, name: &ObjectName) -> Vec<String> {
     name.0.iter().map(part).collect()
 }
 
-/// As the database compares them; a name in quotes keeps its case where that says something.
-fn fold(dialect: &Dialect, identifier: &Ident) -> String {
-    match (identifier.quote_style, dialect.folding) {
-        (_, Folding::Insensitive) => identifier.value.to_lowercase(),
-        (Some(_), _) => identifier.value.clone(),
-        (None, _) => dialect.fold(&identifier.value),
-    }
-}
-
 type Ctes = BTreeMap<String, Rows>;
 
 struct Walk<'a> {
@@ -148,14 +131,10 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn query(&self, query: &Query, outer: &Ctes) -> Option<Rows> {
-        let plain = query.limit_clause.is_none()
-            && query.fetch.is_none()
-            && query.locks.is_empty()
-            && query.for_clause.is_none()
-            && query.settings.is_none()
-            && query.format_clause.is_none()
-            && query.pipe_operators.is_empty();
-        if !plain {
+        if separable::refuse_endings(query).is_err()
+            || query.limit_clause.is_some()
+            || query.fetch.is_some()
+        {
             return None;
         }
         let mut ctes = outer.clone();
@@ -212,9 +191,11 @@ impl Walk<'_> {
     }
 
     fn select(&self, select: &Select, ctes: &Ctes) -> Option<Rows> {
+        if separable::refuse_clauses(select).is_err() || select.top.is_some() {
+            return None;
+        }
         let Select {
             distinct,
-            top,
             projection,
             from,
             selection,
@@ -222,33 +203,8 @@ impl Walk<'_> {
             having,
             qualify,
             named_window,
-            into,
-            lateral_views,
-            prewhere,
-            connect_by,
-            cluster_by,
-            distribute_by,
-            sort_by,
-            select_modifiers,
-            exclude,
             ..
         } = select;
-        let modified = select_modifiers
-            .as_ref()
-            .is_some_and(|modifiers| modifiers.is_any_set());
-        let plain = top.is_none()
-            && into.is_none()
-            && lateral_views.is_empty()
-            && prewhere.is_none()
-            && connect_by.is_empty()
-            && cluster_by.is_empty()
-            && distribute_by.is_empty()
-            && sort_by.is_empty()
-            && exclude.is_none()
-            && !modified;
-        if !plain {
-            return None;
-        }
         let mut rows = Rows::Other;
         for item in from {
             rows = match (rows, self.joined(item, ctes)?) {
@@ -257,9 +213,8 @@ impl Walk<'_> {
             };
         }
         let Rows::Judged(unsteady) = rows else {
-            // Other relations may be asked anything that does not reach the judged one, and what
-            // reaches it from an expression has been counted.
-            return self.is_free_of_judged(select).then_some(Rows::Other);
+            // What reads the judged relation in an expression ends here: it is read only once.
+            return Some(Rows::Other);
         };
         let whole = matches!(
             distinct,
@@ -297,20 +252,6 @@ impl Walk<'_> {
         let unsteady = read.union(&given).cloned().collect();
         self.is_steady(selection, &unsteady)
             .then_some(Rows::Judged(given))
-    }
-
-    /// Whether a SELECT over other relations has no expression that reads a judged one.
-    fn is_free_of_judged(&self, select: &Select) -> bool {
-        let mut names = Names {
-            dialect: self.dialect,
-            count: BTreeMap::new(),
-            ctes: BTreeMap::new(),
-        };
-        let _ = select.visit(&mut names);
-        names
-            .count
-            .keys()
-            .all(|parts| !self.judged.contains(last(parts)))
     }
 
     fn joined(&self, item: &TableWithJoins, ctes: &Ctes) -> Option<Rows> {

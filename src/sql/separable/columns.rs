@@ -60,7 +60,7 @@ pub(super) fn unknown() -> Slot {
 }
 
 /// What the database makes of an identifier, so that two are equal if they mean the same.
-pub(super) fn fold(dialect: &Dialect, identifier: &Ident) -> String {
+pub(in crate::sql) fn fold(dialect: &Dialect, identifier: &Ident) -> String {
     match identifier.quote_style {
         Some(_) if dialect.folding != Folding::Insensitive => identifier.value.clone(),
         _ => fold_text(dialect, &identifier.value),
@@ -72,6 +72,14 @@ pub(super) fn fold_text(dialect: &Dialect, identifier: &str) -> String {
     match dialect.folding {
         Folding::Lower | Folding::Insensitive => identifier.to_ascii_lowercase(),
         Folding::Upper => identifier.to_ascii_uppercase(),
+    }
+}
+
+/// What the database may compare the name of a relation with, which queries write in quotes or without.
+pub(in crate::sql) fn spellings(dialect: &Dialect, name: &str) -> BTreeSet<String> {
+    match dialect.folding {
+        Folding::Insensitive => BTreeSet::from([fold_text(dialect, name)]),
+        _ => BTreeSet::from([fold_text(dialect, name), name.to_owned()]),
     }
 }
 

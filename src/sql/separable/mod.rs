@@ -27,8 +27,10 @@ use sqlparser::ast::{
 use sqlparser::parser::Parser as SqlParser;
 
 pub(super) use self::checks::reads_elsewhere;
-use self::columns::{Found, Rows, Slot, find, fold, fold_text, has_key, keys};
+use self::columns::{Found, Rows, Slot, find, fold_text, has_key, keys};
+pub(super) use self::columns::{fold, spellings};
 use self::scope::Scope;
+pub(super) use self::select::refuse_clauses;
 use super::tokens;
 use crate::dialect::{Dialect, Parser};
 
@@ -186,11 +188,7 @@ impl<'a> Walk<'a> {
             .iter()
             .map(|relation| (relation.name, Some(fold_text(dialect, relation.field))));
         for (name, field) in daily.chain(fixed.iter().map(|name| (*name, None))) {
-            let names = match dialect.folding {
-                crate::dialect::Folding::Insensitive => BTreeSet::from([fold_text(dialect, name)]),
-                _ => BTreeSet::from([fold_text(dialect, name), name.to_owned()]),
-            };
-            for folded in names {
+            for folded in spellings(dialect, name) {
                 let before = relations.insert(folded, field.clone());
                 if before.is_some_and(|before| before != field) {
                     return Err(entangled(format!("two relations are called `{name}`")));
@@ -323,7 +321,7 @@ impl<'a> Walk<'a> {
 }
 
 /// Refuses clauses behind a query that are not understood.
-fn refuse_endings(query: &Query) -> Result<(), Entangled> {
+pub(super) fn refuse_endings(query: &Query) -> Result<(), Entangled> {
     let Query {
         with: _,
         body: _,

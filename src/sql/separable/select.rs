@@ -14,7 +14,7 @@ use super::scope::Scope;
 use super::{Entangled, Walk, Within, entangled};
 
 /// Refuses clauses of other databases and those that are not understood.
-pub(super) fn refuse_clauses(select: &Select) -> Result<(), Entangled> {
+pub(in crate::sql) fn refuse_clauses(select: &Select) -> Result<(), Entangled> {
     let modifiers = select.select_modifiers.as_ref();
     if modifiers.is_some_and(|modifiers| modifiers.is_any_set())
         || select.exclude.is_some()
