@@ -139,6 +139,30 @@ pub struct Build {
 }
 
 impl Build {
+    /// A partition that its table held already; nobody knows by which code, from inputs that have this
+    /// digest.
+    pub fn adopted(
+        number: i64,
+        relation: RelationId,
+        partition: i32,
+        inputs: i64,
+        (rows, content): (i64, i64),
+    ) -> Build {
+        Build {
+            number,
+            relation,
+            partition,
+            outcome: Outcome::Adopted,
+            code: 0,
+            inputs,
+            version: number,
+            content,
+            rows,
+            reason: None,
+            query_id: None,
+        }
+    }
+
     /// A partition whose rows somebody else has changed: it is as the record says, and stale.
     pub fn lost(number: i64, relation: RelationId, partition: i32, record: &Record) -> Build {
         Build {

@@ -285,19 +285,8 @@ pub fn adopt(
                     true => ledger::hash64(&[text]),
                     false => number,
                 };
-                let build = Build {
-                    number,
-                    relation: board.items[at].relation,
-                    partition: *part,
-                    outcome: Outcome::Adopted,
-                    code: 0,
-                    inputs: board.digest(at, *part),
-                    version: number,
-                    content,
-                    rows: *rows,
-                    reason: None,
-                    query_id: None,
-                };
+                let (relation, read_from) = (board.items[at].relation, board.digest(at, *part));
+                let build = Build::adopted(number, relation, *part, read_from, (*rows, content));
                 let inputs = inputs(&board, at, *part).into_iter();
                 board.histories[at].set(*part, record_of(&build, RecordState::Adopted));
                 builds.push(build);

@@ -16,8 +16,8 @@ use crate::jinja::language::list;
 use crate::jinja::port::{Fetch, Transaction};
 use crate::jinja::{Value, Warehouse};
 use crate::ledger::{
-    self, Build, FileRow, History, LAYOUT, Ledger, MOST_RECORDS, Outcome, Record, RecordState,
-    RelationId, RunFacts, TestRow,
+    self, Build, FileRow, History, LAYOUT, Ledger, MOST_RECORDS, Record, RecordState, RelationId,
+    RunFacts, TestRow,
 };
 use crate::manifest::Node;
 use crate::planner::board::{ALL, Board, Item, ItemKind, PastRead, PastReads};
@@ -502,18 +502,9 @@ impl Store<'_> {
         };
         let numbered = counts.iter().zip(numbers);
         Ok(numbered
-            .map(|((partition, (rows, _)), number)| Build {
-                number,
-                relation: board.items[at].relation,
-                partition: *partition,
-                outcome: Outcome::Adopted,
-                code: 0,
-                inputs: board.digest(at, *partition),
-                version: number,
-                content: number,
-                rows: *rows,
-                reason: None,
-                query_id: None,
+            .map(|((partition, (rows, _)), number)| {
+                let (relation, inputs) = (board.items[at].relation, board.digest(at, *partition));
+                Build::adopted(number, relation, *partition, inputs, (*rows, number))
             })
             .collect())
     }
