@@ -56,10 +56,10 @@ pub(super) fn run_shown(
 }
 
 /// How often a node is done again whose transaction lost against another one, or its connection.
-const MOST_REPEATS: u32 = 4;
+pub(super) const MOST_REPEATS: u32 = 4;
 
 /// Says so in the log, and waits a little longer each time; not all who met wait alike.
-fn repeat_soon(session: &Session, node: &Node, diagnostic: &Diagnostic, tried: u32) {
+pub(super) fn repeat_soon(session: &Session, node: &Node, diagnostic: &Diagnostic, tried: u32) {
     session.emit(TemplateMessage::Log {
         text: format!(
             "`{}` is done again ({tried} of {MOST_REPEATS}), since nothing of it has lasted: {}",

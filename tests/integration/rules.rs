@@ -451,6 +451,41 @@ fn rule_7_who_holds_a_lock_is_named() {
 }
 
 #[test]
+fn rule_7_a_publish_that_loses_against_another_is_done_again() {
+    let shop = Shop::on_postgres("it_rules_luck", &[("orders", &orders(""))]);
+    shop.first_days(3);
+    shop.build(4);
+    let (tries, lucky) = (shop.name("tries"), shop.name("lucky"));
+    shop.by_hand(&format!(
+        "create sequence {tries}; create function {lucky}() returns int language plpgsql as $$ begin \
+         if nextval('{tries}') = 1 then raise exception 'no luck' using errcode = '40001'; end if; return 0; end $$"
+    ));
+    let model = orders("").replace("amount,", &format!("amount + {lucky}() as amount,"));
+    shop.models(&[("orders", &model)]);
+    assert_eq!(shop.build(4), ["orders 01 02 03"]);
+    let log = shop.sandbox.read("logs/dbt.log");
+    assert!(log.contains("`orders` is done again (1 of 4)"), "{log}");
+}
+
+#[test]
+fn rule_6_a_test_that_loses_its_connection_refuses_nothing() {
+    let shop = Shop::on_postgres("it_rules_gone", &[("orders", &orders(""))]);
+    shop.first_days(1);
+    let gone = "select id from {{ ref('orders') }} where pg_terminate_backend(pg_backend_pid())";
+    shop.sandbox.write("tests/gone.sql", gone);
+    let told = shop.ran(2, &[], 1).stdout;
+    assert!(told.contains("error[connection]"), "{told}");
+    assert!(!told.contains("refused rows"), "{told}");
+    let why = shop
+        .sandbox
+        .run(&["why", "orders", "2026-11-01", "--as-of", "2026-11-02"]);
+    let why = why.expect(0).stdout;
+    assert!(why.contains("failed") && !why.contains("refused"), "{why}");
+    shop.sandbox.write("tests/gone.sql", NOT_NEGATIVE);
+    assert_eq!(shop.build(2), ["orders 01"]);
+}
+
+#[test]
 fn rule_5_rows_of_other_days_are_an_error_that_names_them() {
     let wrong = orders("batch_size=10").replace(
         ", partition_date from",

@@ -30,6 +30,7 @@ use super::compile::{Shown, node_scope};
 use super::engine::existing;
 use super::event::{NodeFacts, NodeResult};
 use super::lease::{self, Wanted};
+use super::node::{MOST_REPEATS, repeat_soon};
 use super::run::empty_result;
 use super::session::Session;
 use super::{locate, schemas, stage};
@@ -286,7 +287,22 @@ fn build_parts(
     result: &mut NodeResult,
 ) {
     let audits = ended.audits.clone();
-    let outcome = attempt(desk, session, job, ended, result);
+    let mut tried = 0;
+    let outcome = loop {
+        match attempt(desk, session, job, ended, result) {
+            // Its transaction is undone as a whole, so all of it may be done again.
+            Err(Trouble::Failed(failure))
+                if failure.code == Code::DatabaseConflict && tried < MOST_REPEATS =>
+            {
+                tried += 1;
+                session.release();
+                let _ = session.rollback();
+                ended.audits.clone_from(&audits);
+                repeat_soon(session, &job.node, &failure, tried);
+            }
+            outcome => break outcome,
+        }
+    };
     let trouble = match outcome {
         Ok(()) => return,
         Err(trouble) => trouble,
@@ -340,14 +356,16 @@ fn build_parts(
 }
 
 fn may_split(job: &Job, trouble: &Trouble) -> bool {
-    let lost = match trouble {
-        Trouble::Failed(diagnostic) => matches!(
-            diagnostic.code,
-            Code::Cancelled | Code::Connection | Code::DatabaseConflict | Code::DatabaseLocked
-        ),
-        _ => false,
-    };
+    let lost = matches!(trouble, Trouble::Failed(diagnostic) if is_of_the_moment(diagnostic.code));
     job.parts.len() > 1 && !lost && !job.reshape
+}
+
+/// Tells whether a failure says nothing of the statement and the rows that met it.
+fn is_of_the_moment(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Cancelled | Code::Connection | Code::DatabaseConflict | Code::DatabaseLocked
+    )
 }
 
 impl Job {
