@@ -1,13 +1,12 @@
 //! The Postgres driver against a real server.
 
-use std::time::Duration;
-
 use daygrain::adapter::{AdapterErrorKind, Connection};
 use daygrain::dialect::POSTGRES;
 use daygrain::relation::Relation;
 use daygrain::table::{Datum, ResultColumn, Table};
 use serde_json::json;
 
+use crate::support::live;
 use crate::support::{postgres, postgres_session};
 
 async fn rows(session: &mut Box<dyn Connection>, sql: &str) -> Vec<Vec<Datum>> {
@@ -223,16 +222,7 @@ async fn an_error_keeps_the_servers_words_and_place() {
 #[tokio::test]
 async fn a_long_statement_is_cancelled_and_a_timeout_is_not_a_cancellation() {
     let mut session = postgres_session("driver_cancel").await;
-    let canceller = session.canceller();
-    let stop = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        canceller.cancel().await;
-    };
-    let (ended, ()) = tokio::join!(session.execute("select pg_sleep(60)"), stop);
-    assert_eq!(
-        ended.expect_err("stopped").kind,
-        AdapterErrorKind::Cancelled
-    );
+    live::is_cancelled_while_it_sleeps(&mut session).await;
     session
         .execute("set statement_timeout = 50")
         .await

@@ -269,20 +269,22 @@ fn both() -> impl Strategy<Value = String> {
     (shape, word).prop_map(|(shape, word)| shape.replace("$W", word))
 }
 
-#[test]
-fn days_that_are_proved_apart_are() {
-    let database = Database::new();
-    let (mut proved, mut refused, mut saved) = (0, 0, 0);
-    let counts = RefCell::new((&mut proved, &mut refused, &mut saved));
+/// The same queries each time, so that a change is blamed for what it breaks only.
+fn runner() -> TestRunner {
     let config = Config {
         cases: CASES,
         failure_persistence: None,
         ..Config::default()
     };
-    // The same queries each time, so that a change is blamed for what it breaks only.
-    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let mut runner = TestRunner::new_with_rng(config, rng);
-    let outcome = runner.run(&(relation(), tables()), |(relation, tables)| {
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+}
+
+#[test]
+fn days_that_are_proved_apart_are() {
+    let database = Database::new();
+    let (mut proved, mut refused, mut saved) = (0, 0, 0);
+    let counts = RefCell::new((&mut proved, &mut refused, &mut saved));
+    let outcome = runner().run(&(relation(), tables()), |(relation, tables)| {
         let sql = format!("select * from {relation} as q");
         let mut counts = counts.borrow_mut();
         match separable(&DUCKDB, &sql, &DAILY, &["f"], "day") {
@@ -319,13 +321,6 @@ fn tests_that_are_proved_to_judge_rows_do() {
     let database = Database::new();
     let (mut proved, mut found, mut saved) = (0, 0, 0);
     let counts = RefCell::new((&mut proved, &mut found, &mut saved));
-    let config = Config {
-        cases: CASES,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let mut runner = TestRunner::new_with_rng(config, rng);
     let wrong = select(vec![
         "x > 2",
         "x is null",
@@ -333,7 +328,7 @@ fn tests_that_are_proved_to_judge_rows_do() {
         "x > id",
         "day = 1 and x > 1",
     ]);
-    let outcome = runner.run(
+    let outcome = runner().run(
         &(relation(), wrong, tables()),
         |(relation, wrong, tables)| {
             let sql = format!("select * from {relation} as q where {wrong}");

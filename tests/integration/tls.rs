@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use daygrain::adapter::{self, AdapterError, AdapterErrorKind, Connection};
 use daygrain::dialect::POSTGRES;
@@ -10,6 +9,7 @@ use daygrain::table::Datum;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value as Json, json};
 
+use crate::support::live;
 use crate::support::sandbox::Sandbox;
 use crate::support::server::{Server, write_private};
 use crate::support::target;
@@ -256,16 +256,7 @@ async fn a_statement_is_cancelled_over_an_encrypted_connection() {
     let own = Encrypted::new(HBA);
     let good = json!({"sslmode": "verify-full", "host": "localhost", "sslrootcert": "root.crt"});
     let mut session = own.connect(good).await.unwrap();
-    let canceller = session.canceller();
-    let stop = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        canceller.cancel().await;
-    };
-    let (ended, ()) = tokio::join!(session.execute("select pg_sleep(60)"), stop);
-    assert_eq!(
-        ended.expect_err("stopped").kind,
-        AdapterErrorKind::Cancelled
-    );
+    live::is_cancelled_while_it_sleeps(&mut session).await;
 }
 
 /// The environment and the files in the home of who runs it, as libpq reads them.

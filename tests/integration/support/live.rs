@@ -1,6 +1,8 @@
 //! Projects that are run on the tests' Postgres, and what somebody else sees and does there meanwhile.
 
-use daygrain::adapter::Connection;
+use std::time::Duration;
+
+use daygrain::adapter::{AdapterErrorKind, Connection};
 use daygrain::table::Datum;
 use serde_json::{Value as Json, json};
 
@@ -75,4 +77,16 @@ pub fn statuses(sandbox: &Sandbox) -> Vec<String> {
         .collect();
     found.sort();
     found
+}
+
+/// Asks a session to stop while its statement sleeps, which then fails as cancelled.
+pub async fn is_cancelled_while_it_sleeps(session: &mut Box<dyn Connection>) {
+    let canceller = session.canceller();
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        canceller.cancel().await;
+    };
+    let (ended, ()) = tokio::join!(session.execute("select pg_sleep(60)"), stop);
+    let kind = ended.expect_err("stopped").kind;
+    assert_eq!(kind, AdapterErrorKind::Cancelled);
 }
