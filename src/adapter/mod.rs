@@ -16,7 +16,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::config::profile::Target;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::Diagnostic;
 use crate::dialect::{DUCKDB, Dialect, POSTGRES, SNOWFLAKE};
 use crate::relation::Relation;
 use crate::table::Table;
@@ -177,10 +177,11 @@ const DRIVERS: &[Driver] = &[
     },
 ];
 
-fn driver(target: &Target) -> Option<&'static Driver> {
+fn driver(target: &Target) -> &'static Driver {
     DRIVERS
         .iter()
         .find(|driver| driver.dialect.name == target.dialect.name)
+        .expect("every dialect has a driver, as a test demands")
 }
 
 /// Makes the adapter of a target. Nothing is reached before the first [`Adapter::connect`].
@@ -188,7 +189,7 @@ fn driver(target: &Target) -> Option<&'static Driver> {
 /// Paths in the profile are relative to the project's root.
 ///
 /// # Errors
-/// Fields of the profile that are wrong or missing, and a dialect that has no driver.
+/// Fields of the profile that are wrong or missing.
 pub fn open(target: &Target, project_root: &Path) -> Result<Arc<dyn Adapter>, Box<Diagnostic>> {
     open_for(target, project_root, Access::Writing)
 }
@@ -202,50 +203,14 @@ pub fn open_for(
     project_root: &Path,
     access: Access,
 ) -> Result<Arc<dyn Adapter>, Box<Diagnostic>> {
-    match driver(target) {
-        Some(driver) => (driver.open)(target, project_root, access),
-        None => {
-            let name = target.dialect.name;
-            let message =
-                format!("daygrain has no driver for `{name}` yet; `compile` works without one");
-            let diagnostic = Diagnostic::error(Code::Unsupported, message);
-            Err(Box::new(fields::place(target, diagnostic)))
-        }
-    }
-}
-
-/// Makes an adapter that is never connected, for commands that only write SQL in its dialect.
-pub fn offline(dialect: &'static Dialect) -> Arc<dyn Adapter> {
-    Arc::new(Offline(dialect))
-}
-
-struct Offline(&'static Dialect);
-
-impl Adapter for Offline {
-    fn dialect(&self) -> &'static Dialect {
-        self.0
-    }
-
-    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, AdapterError>> {
-        let name = self.0.name;
-        let message = format!("a query is asked, and daygrain has no driver for `{name}` yet");
-        let error = AdapterError::new(AdapterErrorKind::Connection, message);
-        Box::pin(std::future::ready(Err(error)))
-    }
-}
-
-/// Tells whether there is a driver for a target's dialect.
-pub fn has_driver(target: &Target) -> bool {
-    driver(target).is_some()
+    (driver(target).open)(target, project_root, access)
 }
 
 /// Returns the fields of the profile that nothing reads, sorted, so that the caller can warn of them.
 pub fn unused_fields(target: &Target) -> Vec<String> {
     const COMMON: &[&str] = &["type", "threads", "schema", "database"];
-    let Some(driver) = driver(target) else {
-        return Vec::new();
-    };
-    let known = |key: &str| COMMON.contains(&key) || driver.fields.contains(&key);
+    let read = driver(target).fields;
+    let known = |key: &str| COMMON.contains(&key) || read.contains(&key);
     let mut unused: Vec<String> = target.fields.keys().cloned().collect();
     unused.retain(|key| !known(key));
     unused.sort();
@@ -270,6 +235,14 @@ mod tests {
             fields,
             span: None,
             file: None,
+        }
+    }
+
+    #[test]
+    fn every_dialect_has_a_driver() {
+        for dialect in crate::dialect::ALL {
+            let found = driver(&target(dialect, serde_json::json!({})));
+            assert_eq!(found.dialect.name, dialect.name);
         }
     }
 

@@ -37,18 +37,9 @@ fn before(schemas: &HashMap<SchemaKey, Named>, relation: &Relation) -> Before {
 #[derive(Debug, Default)]
 pub struct RelationCache {
     schemas: Mutex<HashMap<SchemaKey, Named>>,
-    nothing_exists: bool,
 }
 
 impl RelationCache {
-    /// The cache of a database that cannot be looked at: nothing is built in it.
-    pub fn of_nothing() -> RelationCache {
-        RelationCache {
-            nothing_exists: true,
-            ..RelationCache::default()
-        }
-    }
-
     /// The relations of a schema, by name; `None` if nobody has looked yet.
     pub fn relations(&self, schema: &Relation) -> Option<Vec<Relation>> {
         self.read(schema, |named| named.values().flatten().cloned().collect())
@@ -132,11 +123,7 @@ impl RelationCache {
         schema: &Relation,
         take: impl FnOnce(&Named) -> Vec<Relation>,
     ) -> Option<Vec<Relation>> {
-        let schemas = self.lock();
-        match schemas.get(&schema_key(schema)) {
-            Some(named) => Some(take(named)),
-            None => self.nothing_exists.then(Vec::new),
-        }
+        self.lock().get(&schema_key(schema)).map(take)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SchemaKey, Named>> {

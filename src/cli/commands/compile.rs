@@ -27,7 +27,7 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
         ..TemplateFlags::default()
     };
     let parsed = pipeline::parse(settings, flags, &report)?;
-    let shared = invocation.sessions_to_compile(&parsed)?;
+    let shared = invocation.sessions(&parsed)?;
     if let Some(text) = &args.inline {
         pipeline::write_manifest(invocation, &parsed)?;
         let started = std::time::Instant::now();

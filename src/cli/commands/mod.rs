@@ -55,7 +55,7 @@ impl Invocation {
     /// What the sessions of a run share.
     ///
     /// # Errors
-    /// A profile that the driver does not understand, or no driver.
+    /// A profile that the driver does not understand.
     pub fn sessions(
         &self,
         parsed: &super::pipeline::Parsed,
@@ -70,7 +70,7 @@ impl Invocation {
         }
         let adapter = adapter::open(&parsed.target, &parsed.project.root)
             .map_err(|diagnostic| vec![*diagnostic])?;
-        Ok(self.shared(adapter, RelationCache::default()))
+        Ok(self.shared(adapter))
     }
 
     /// The same for a command that only looks: it makes no database and changes none.
@@ -84,28 +84,13 @@ impl Invocation {
         let root = &parsed.project.root;
         let adapter = adapter::open_for(&parsed.target, root, adapter::Access::Reading)
             .map_err(|diagnostic| vec![*diagnostic])?;
-        Ok(self.shared(adapter, RelationCache::default()))
+        Ok(self.shared(adapter))
     }
 
-    /// The same for a command that needs no database, unless a template asks it something.
-    ///
-    /// # Errors
-    /// As [`Invocation::sessions`], but for a missing driver.
-    pub fn sessions_to_compile(
-        &self,
-        parsed: &super::pipeline::Parsed,
-    ) -> Result<Arc<SessionShared>, Vec<Diagnostic>> {
-        if adapter::has_driver(&parsed.target) {
-            return self.sessions(parsed);
-        }
-        let adapter = adapter::offline(parsed.target.dialect);
-        Ok(self.shared(adapter, RelationCache::of_nothing()))
-    }
-
-    fn shared(&self, adapter: Arc<dyn Adapter>, cache: RelationCache) -> Arc<SessionShared> {
+    fn shared(&self, adapter: Arc<dyn Adapter>) -> Arc<SessionShared> {
         Arc::new(SessionShared {
             adapter,
-            cache: Arc::new(cache),
+            cache: Arc::new(RelationCache::default()),
             events: self.events.clone(),
             cancellers: Mutex::default(),
             stopping: AtomicBool::new(false),
