@@ -279,9 +279,12 @@ fn materialize(
     extra.push(("pre_hooks", hooks_of("pre-hook")));
     extra.push(("post_hooks", hooks_of("post-hook")));
     let (scope, state) = node_scope(project, session, node, shown, extra);
-    let returned = in_model_session(project, &scope, || {
-        project.engine.call(&called, &[], &[], &scope)
-    })?;
+    let returned = in_model_session(
+        project,
+        &scope,
+        |wrong| wrong,
+        || project.engine.call(&called, &[], &[], &scope),
+    )?;
     for relation in context::materialized_relations(&returned) {
         session.note(CacheChange::Added(relation));
     }
@@ -296,20 +299,18 @@ fn materialize(
 }
 
 /// Works while the session is set to what a node's config says of it.
-pub(super) fn in_model_session<T>(
+pub(super) fn in_model_session<T, E>(
     project: &Project,
     scope: &Scope,
-    work: impl FnOnce() -> Result<T, Box<Diagnostic>>,
-) -> Result<T, Box<Diagnostic>> {
-    let before = project
-        .engine
-        .call("begin_model_session", &[], &[], scope)?;
+    refused: impl Fn(Box<Diagnostic>) -> E,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    let call = |name, args: &[Value]| project.engine.call(name, args, &[], scope);
+    let before = call("begin_model_session", &[]).map_err(&refused)?;
     let done = work();
-    let ended = project
-        .engine
-        .call("end_model_session", &[before], &[], scope);
-    // The first failure says more.
-    done.and_then(|done| ended.map(|_| done))
+    // What was done is done: a failure here is the connection's, and the next statement has it.
+    let _ = call("end_model_session", &[before]);
+    done
 }
 
 /// Databases cut names that are too long, so that two relations may become one.

@@ -30,7 +30,7 @@ use super::compile::{Shown, node_scope};
 use super::engine::existing;
 use super::event::{NodeFacts, NodeResult};
 use super::lease::{self, Wanted};
-use super::node::{MOST_REPEATS, repeat_soon};
+use super::node::{MOST_REPEATS, in_model_session, repeat_soon};
 use super::run::empty_result;
 use super::session::Session;
 use super::{locate, schemas, stage};
@@ -419,10 +419,19 @@ fn attempt(
     };
     let published = match (&job.cut, alone) {
         (_, Err(trouble)) => Err(none_judged(trouble)),
-        (Some(cut), _) => in_model_session(desk, session, job, || match job.reshape {
-            true => publish_reshaped(desk, session, job, cut, fence, result),
-            false => publish_partitions(desk, session, job, cut, fence, result),
-        }),
+        (Some(cut), _) => {
+            let shown = Shown::of(&desk.project, &job.node);
+            let (scope, _) = node_scope(&desk.project, session, &job.node, &shown, Vec::new());
+            in_model_session(&desk.project, &scope, none_judged, || {
+                let published = match job.reshape {
+                    true => publish_reshaped(desk, session, job, cut, fence, result),
+                    false => publish_partitions(desk, session, job, cut, fence, result),
+                };
+                session.release();
+                let _ = session.rollback();
+                published
+            })
+        }
         (None, _) => publish_whole(desk, session, job, fence, result),
     };
     if let Some(fence) = fence {
@@ -439,27 +448,6 @@ fn attempt(
     ended.rows += published.rows;
     ended.columns = published.columns.or(ended.columns);
     Ok(())
-}
-
-/// Works while the session is set to what the model's config says of it.
-fn in_model_session(
-    desk: &Desk,
-    session: &Arc<Session>,
-    job: &Job,
-    work: impl FnOnce() -> Attempted,
-) -> Attempted {
-    let project = &desk.project;
-    let shown = Shown::of(project, &job.node);
-    let (scope, _) = node_scope(project, session, &job.node, &shown, Vec::new());
-    let call = |name, args: &[Value]| project.engine.call(name, args, &[], &scope);
-    let before = call("begin_model_session", &[]).map_err(none_judged)?;
-    let published = work();
-    session.release();
-    let _ = session.rollback();
-    let ended = call("end_model_session", &[before]);
-    // What was published is published: a failure here is the connection's, and the next statement has it.
-    drop(ended);
-    published
 }
 
 /// What was committed.
