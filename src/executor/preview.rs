@@ -49,7 +49,7 @@ impl Preview {
                 continue;
             };
             let source = project.manifest.sources.get(&read.upstream);
-            let files = source.filter(|source| stage::has_files(source));
+            let files = source.filter(|source| source.has_files());
             let narrowed = match files {
                 Some(source) => {
                     let reader = StagedFor::Model(read.mapping);
@@ -67,7 +67,7 @@ impl Preview {
         let inlined = inlined.filter_map(|id| {
             let source = project.manifest.sources.get(&id)?;
             let table = stage::staging(dialect, source, StagedFor::Inlined);
-            stage::has_files(source).then_some((id, table))
+            source.has_files().then_some((id, table))
         });
         Some(BatchView {
             narrowing: Arc::new(Narrowing::new(reads).with_inlined(inlined.collect())),

@@ -118,12 +118,6 @@ pub enum StagedFor {
     Test,
 }
 
-/// Tells whether a source says where its files are.
-pub fn has_files(source: &Source) -> bool {
-    let external = source.external.as_ref();
-    external.is_some_and(|external| external.get("location").is_some())
-}
-
 /// The table that holds the rows of a source's files for a reader.
 pub fn staging(dialect: &Dialect, source: &Source, reader: StagedFor) -> Relation {
     let name = format!("{}.{}", source.source_name, source.name);

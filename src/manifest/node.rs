@@ -271,6 +271,14 @@ pub struct Source {
     pub partitioning: Option<Arc<Partitioning>>,
 }
 
+impl Source {
+    /// Tells whether it says where files are that hold its rows.
+    pub fn has_files(&self) -> bool {
+        let external = self.external.as_ref();
+        external.is_some_and(|external| external.get("location").is_some())
+    }
+}
+
 /// A macro.
 #[derive(Clone, Debug)]
 pub struct Macro {

@@ -43,7 +43,7 @@ pub(super) fn sources(
             .iter()
             .filter(|row| row.relation == item.relation)
             .collect();
-        let seen = if stage::has_files(source) {
+        let seen = if source.has_files() {
             match stage::list(store.project, source, cut, item.relation, &known) {
                 Ok((found, seen)) => {
                     files.insert(at, Arc::new(found));

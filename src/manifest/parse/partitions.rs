@@ -127,11 +127,7 @@ pub fn of_source(source: &mut Source, diagnostics: &mut Vec<Diagnostic>) {
         return;
     }
     let owner = format!("the source `{}.{}`", source.source_name, source.name);
-    let has_files = source
-        .external
-        .as_ref()
-        .and_then(|external| external.get("location"));
-    if has_files.is_none() && source.loaded_at_field.is_none() {
+    if !source.has_files() && source.loaded_at_field.is_none() {
         let message = format!(
             "{owner} has partitions, and nothing tells which versions of them there are: it is read as a table without any"
         );
@@ -538,7 +534,11 @@ fn reads_files(manifest: &Manifest, node: &Node, diagnostics: &mut Vec<Diagnosti
             }
             continue;
         }
-        let Some(source) = manifest.sources.get(id).filter(|source| has_files(source)) else {
+        let Some(source) = manifest
+            .sources
+            .get(id)
+            .filter(|source| source.has_files() && source.partitioning.is_some())
+        else {
             continue;
         };
         let what = format!("{}.{}", source.source_name, source.name);
@@ -581,13 +581,6 @@ fn reads_files(manifest: &Manifest, node: &Node, diagnostics: &mut Vec<Diagnosti
                 .help(help),
         );
     }
-}
-
-/// Tells whether a source's rows are in files that daygrain loads.
-fn has_files(source: &Source) -> bool {
-    let external = source.external.as_ref();
-    let location = external.and_then(|external| external.get("location"));
-    source.partitioning.is_some() && location.is_some()
 }
 
 /// A retention that deletes what a reader's mapping still needs.
