@@ -163,21 +163,32 @@ impl Build {
         }
     }
 
-    /// A partition whose rows somebody else has changed: it is as the record says, and stale.
-    pub fn lost(number: i64, relation: RelationId, partition: i32, record: &Record) -> Build {
+    /// The end of a partition that was as the record says, and why it is that no more.
+    pub fn ended(
+        number: i64,
+        relation: RelationId,
+        (partition, record): (i32, &Record),
+        (outcome, reason): (Outcome, &str),
+    ) -> Build {
         Build {
             number,
             relation,
             partition,
-            outcome: Outcome::Lost,
+            outcome,
             code: record.code,
             inputs: record.inputs,
             version: record.version,
             content: record.content,
             rows: record.rows,
-            reason: Some("changed outside daygrain".to_owned()),
+            reason: Some(reason.to_owned()),
             query_id: None,
         }
+    }
+
+    /// A partition whose rows somebody else has changed: it is as the record says, and stale.
+    pub fn lost(number: i64, relation: RelationId, partition: i32, record: &Record) -> Build {
+        let why = (Outcome::Lost, "changed outside daygrain");
+        Build::ended(number, relation, (partition, record), why)
     }
 }
 

@@ -94,19 +94,9 @@ fn remove(
         let delete = format!("delete from {} where {predicate}", item.physical);
         run(session, &delete)?;
         if let Some(record) = history.record(*partition) {
-            builds.push(Build {
-                number: ledger::number(row, 0),
-                relation: item.relation,
-                partition: *partition,
-                outcome: Outcome::Expired,
-                code: record.code,
-                inputs: record.inputs,
-                version: record.version,
-                content: record.content,
-                rows: record.rows,
-                reason: Some("older than its retention".to_owned()),
-                query_id: None,
-            });
+            let (number, part) = (ledger::number(row, 0), (*partition, record));
+            let why = (Outcome::Expired, "older than its retention");
+            builds.push(Build::ended(number, item.relation, part, why));
         }
     }
     let now = civil_text(jiff::Timestamp::now());

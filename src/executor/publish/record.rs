@@ -158,16 +158,12 @@ pub(super) fn intend(desk: &Desk, session: &Session, job: &Job) -> Result<(), Bo
         .iter()
         .zip(&numbers.rows)
         .map(|((partition, before), row)| {
-            let number = ledger::number(row, 0);
-            let reason = Some("its replacement was begun and not ended".to_owned());
-            Build {
-                reason,
-                ..Build::lost(number, job.relation, *partition, before)
-            }
+            let (number, part) = (ledger::number(row, 0), (*partition, before));
+            let why = (Outcome::Lost, "its replacement was begun and not ended");
+            Build::ended(number, job.relation, part, why)
         })
         .collect();
-    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
-    let started = now.datetime().to_string().replace('T', " ");
+    let started = civil_text(jiff::Timestamp::now());
     session.begin()?;
     for chunk in builds.chunks(MOST_RECORDS) {
         run(

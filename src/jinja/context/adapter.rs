@@ -422,7 +422,7 @@ fn standardize_grants(_: &Arc<Context>, _: &mut State<'_, '_>, args: &[Value]) -
     let Some(table) = table.as_ref().and_then(as_table) else {
         return Ok(dict([]));
     };
-    let find = |names: [&str; 2]| {
+    let find = |names: &[&str]| {
         names.iter().find_map(|name| {
             table
                 .columns
@@ -431,13 +431,13 @@ fn standardize_grants(_: &Arc<Context>, _: &mut State<'_, '_>, args: &[Value]) -
         })
     };
     let (Some(grantee), Some(privilege)) = (
-        find(["grantee_name", "grantee"]),
-        find(["privilege_type", "privilege"]),
+        find(&["grantee_name", "grantee"]),
+        find(&["privilege_type", "privilege"]),
     ) else {
         return Ok(dict([]));
     };
     // A database that grants to other things than roles says so, and tells who owns the relation too.
-    let granted_to = find(["granted_to", "granted_to"]);
+    let granted_to = find(&["granted_to"]);
     let mut grants: Vec<(String, Vec<Value>)> = Vec::new();
     for row in &table.rows {
         let text = |index: usize| py_str(&super::table::datum_value(&row[index]));
