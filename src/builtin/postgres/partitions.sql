@@ -35,11 +35,16 @@ inner join (
 
 {% macro postgres__lock_holders(relation) -%}
 select distinct
-    'process ' || a.pid
-    || ' (user ' || a.usename
+    'process ' || a.pid || ' ('
+    -- The server's own processes, such as autovacuum, have neither user nor state.
+    || coalesce('user ' || a.usename, a.backend_type)
     || coalesce(', application ' || nullif(a.application_name, ''), '')
-    || ', ' || a.state
-    || ' since ' || to_char(a.state_change at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC)' as holder
+    || coalesce(
+        ', ' || a.state || ' since '
+        || to_char(a.state_change at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC',
+        ''
+    )
+    || ')' as holder
 from pg_catalog.pg_locks as l
 inner join pg_catalog.pg_stat_activity as a on a.pid = l.pid
 where l.granted
