@@ -99,6 +99,8 @@ codes! {
     DatabaseConflict = "database-conflict",
     /// A CSV file that does not parse, or whose rows differ in length.
     BadCsv = "bad-csv",
+    /// Rows that came after all that they belong to was exported and removed.
+    TooLate = "too-late",
     /// A file of a source that is broken, or does not match the source's columns.
     BadFile = "bad-file",
     /// A package that is declared and not installed.

@@ -90,6 +90,8 @@ pub struct Dialect {
     pub subquery_alias: bool,
     /// Whether several batches of a microbatch model may be written at the same time.
     pub concurrent_batches: bool,
+    /// Whether the driver hands the rows of a query out as a stream of CSV.
+    pub streams_rows_out: bool,
     /// What a profile of this `type` consists of.
     pub profile: ProfileFields,
 }
@@ -181,6 +183,7 @@ pub static DUCKDB: Dialect = Dialect {
     hash_settings: &[],
     subquery_alias: false,
     concurrent_batches: true,
+    streams_rows_out: false,
     profile: ProfileFields {
         embedded: true,
         required: &[],
@@ -239,6 +242,7 @@ pub static POSTGRES: Dialect = Dialect {
     ],
     subquery_alias: true,
     concurrent_batches: false,
+    streams_rows_out: true,
     profile: ProfileFields {
         embedded: false,
         required: &["host", "user", "port", "database", "schema"],
@@ -313,6 +317,7 @@ pub static SNOWFLAKE: Dialect = Dialect {
     hash_settings: &[],
     subquery_alias: false,
     concurrent_batches: true,
+    streams_rows_out: false,
     profile: ProfileFields {
         embedded: false,
         required: &["account", "database", "schema"],

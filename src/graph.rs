@@ -44,7 +44,11 @@ impl Graph {
     /// One [`Code::Cycle`] for each group of nodes that depend on each other, with a label at each
     /// `ref` that closes it.
     pub fn new(manifest: &Manifest) -> Result<Graph, Vec<Diagnostic>> {
-        let sources = manifest.sources.keys().map(|id| (id, &[] as &[UniqueId]));
+        let sources = manifest.sources.keys().map(|id| {
+            let export = manifest.exports.get(id);
+            let model = export.map(|export| std::slice::from_ref(&export.model));
+            (id, model.unwrap_or_default())
+        });
         let nodes = manifest
             .nodes
             .iter()

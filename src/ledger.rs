@@ -4,10 +4,12 @@
 //! record are committed together. Rows are only ever inserted, but for leases, markers and
 //! compaction. The SQL is plain enough for every dialect; who runs it is the executor's matter.
 
+mod exports;
 mod history;
 mod leases;
 mod rows;
 
+pub use exports::{ExportRow, exports};
 pub use history::{Attempt, History, Record, RecordState, SumTree};
 pub use rows::{attempts, file_versions, files, inputs, number, owed, records, tests};
 
@@ -15,7 +17,7 @@ use crate::dialect::{Dialect, NumberRows, Upsert};
 use crate::relation::Relation;
 
 /// The version of the ledger's own tables.
-pub const LAYOUT: i64 = 3;
+pub const LAYOUT: i64 = 4;
 
 /// How many builds or inputs one statement records at the most.
 pub const MOST_RECORDS: usize = 5_000;
@@ -340,6 +342,16 @@ impl Ledger {
             table(
                 "hooks",
                 "relation bigint not null, first_build bigint not null, last_build bigint not null",
+            ),
+            table(
+                "exports",
+                "source varchar not null, part integer not null, rows_written bigint not null, \
+                 checksum varchar not null, carried_from integer, run varchar, finished timestamp",
+            ),
+            table(
+                "expiries",
+                "relation varchar not null, first_kept integer not null, rows_removed bigint not null, \
+                 run varchar, finished timestamp",
             ),
             table(
                 "runs",

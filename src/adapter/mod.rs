@@ -50,6 +50,20 @@ pub trait Connection: Send {
         rows: &'a Table,
     ) -> BoxFuture<'a, Result<u64, AdapterError>>;
 
+    /// Runs a statement that hands rows out as bytes, and gives them on piece by piece.
+    ///
+    /// It takes part in the open transaction. Only where [`Dialect::streams_rows_out`] says so.
+    fn stream_out<'a>(
+        &'a mut self,
+        sql: &'a str,
+        take: &'a mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
+    ) -> BoxFuture<'a, Result<(), AdapterError>> {
+        let _ = (sql, take);
+        let message = "this database does not hand rows out as a stream";
+        let refused = AdapterError::new(AdapterErrorKind::Statement, message);
+        Box::pin(std::future::ready(Err(refused)))
+    }
+
     /// Tells whether the session is still there, as far as this side has heard; sends nothing.
     fn is_open(&mut self) -> BoxFuture<'_, bool> {
         Box::pin(std::future::ready(true))
@@ -235,6 +249,7 @@ mod tests {
             fields,
             span: None,
             file: None,
+            connections: Vec::new(),
         }
     }
 

@@ -15,7 +15,7 @@ use super::commands::Invocation;
 use super::settings::Settings;
 use crate::artifacts::{self, ManifestDocument};
 use crate::config::profile::{self, Target};
-use crate::config::project::{self, ProjectFile};
+use crate::config::project::{self, PartialQuoting, ProjectFile};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect::{self, Dialect};
 use crate::executor::event::{Event, NodeResult};
@@ -51,16 +51,20 @@ pub struct Opened {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// A parsed project with its graph.
+/// A parsed project with its graph: the whole of it, or what lives in one of its connections.
+#[derive(Clone)]
 pub struct Parsed {
     /// The project.
     pub project: Arc<Project>,
     /// The order of its nodes.
-    pub graph: Graph,
-    /// The profile's output.
+    pub graph: Arc<Graph>,
+    /// The profile's output, or one of its connections.
     pub target: Arc<Target>,
     /// The root project's quoting over the dialect's.
     pub quoting: Quoting,
+    /// What lives in each connection, where there are several: one whose exports another reads is
+    /// before that.
+    parts: Vec<Parsed>,
 }
 
 /// Flags that templates see and a command may set.
@@ -252,14 +256,9 @@ pub fn parse(
     let project_root = root.root.clone();
     let target_path =
         project_root.join(settings.target_path.as_ref().unwrap_or(&root.paths.target));
-    let quoting = quoting_of(&root, target.dialect);
+    let said_quoting = root.quoting;
     let query_comment = query_comment(root.query_comment.as_ref());
-    let lookup = Lookup {
-        root: Arc::clone(&root.name),
-        dialect: target.dialect.name.into(),
-        builtin: vec![builtin::dialect_package(target.dialect), "dbt".into()],
-        dispatch: root.dispatch.clone(),
-    };
+    let (name, dispatch) = (Arc::clone(&root.name), root.dispatch.clone());
     let render = Renderer::new(&Arc::new(facts.clone()));
     let (packages, mut found) = loader::load(root, &|text, span| render.native(text, span));
     let mut facts = facts;
@@ -269,22 +268,39 @@ pub fn parse(
             .package_vars
             .insert(name, package.project.vars.clone());
     }
-    let facts = Arc::new(facts);
-    let mut macro_files = builtin::macro_files(target.dialect);
-    for package in &packages {
-        macro_files.extend(
-            package
-                .macros
-                .iter()
-                .map(|loaded| crate::jinja::language::MacroFile {
-                    package: Arc::clone(&package.project.name),
-                    file: Arc::clone(&loaded.file),
-                }),
-        );
-    }
-    let (engine, broken) = Engine::new(&macro_files, lookup);
+    let connect = |connection: Option<&Arc<str>>, target: &Arc<Target>| {
+        let facts = match connection {
+            None => facts.clone(),
+            Some(_) => ProjectFacts {
+                dialect: target.dialect,
+                target: profile::target_facts(target),
+                ..facts.clone()
+            },
+        };
+        let lookup = Lookup {
+            root: Arc::clone(&name),
+            dialect: target.dialect.name.into(),
+            builtin: vec![builtin::dialect_package(target.dialect), "dbt".into()],
+            dispatch: dispatch.clone(),
+        };
+        let (engine, broken) = Engine::new(&macro_files(&packages, target.dialect), lookup);
+        let connected = Connected {
+            name: connection.cloned(),
+            engine: Arc::new(engine),
+            facts: Arc::new(facts),
+            target: Arc::clone(target),
+        };
+        (connected, broken)
+    };
+    let (main, broken) = connect(None, &target);
     found.extend(broken);
-    let (manifest, more) = manifest::parse(&packages, &engine, &facts, &target);
+    // A macro that is broken is broken for all.
+    let others = target.connections.iter();
+    let others: Vec<Connected> = others
+        .map(|(name, target)| connect(Some(name), target).0)
+        .collect();
+    let seen: Vec<_> = others.iter().map(Connected::seen).collect();
+    let (manifest, more) = manifest::parse(&packages, &main.seen(), &seen);
     found.extend(more);
     let graph = match Graph::new(&manifest) {
         Ok(graph) => graph,
@@ -293,6 +309,10 @@ pub fn parse(
             Graph::default()
         }
     };
+    let order = manifest.connections_in_order().unwrap_or_else(|cycle| {
+        found.push(*cycle);
+        Vec::new()
+    });
     warnings.extend(found);
     let errors = report_warnings(settings, warnings, report);
     if !errors.is_empty() {
@@ -301,20 +321,66 @@ pub fn parse(
     report(Event::Found {
         stats: stats(&manifest),
     });
-    let project = Project::new(
-        manifest,
-        engine,
-        facts,
-        query_comment,
-        project_root,
-        target_path,
-    );
-    Ok(Parsed {
-        project: Arc::new(project),
-        graph,
-        target,
-        quoting,
-    })
+    let put_together = |manifest: Manifest, graph: Graph, connected: &Connected| Parsed {
+        project: Arc::new(Project::new(
+            manifest,
+            Arc::clone(&connected.engine),
+            Arc::clone(&connected.facts),
+            query_comment.clone(),
+            project_root.clone(),
+            target_path.clone(),
+        )),
+        graph: Arc::new(graph),
+        target: Arc::clone(&connected.target),
+        quoting: quoting_of(said_quoting, connected.target.dialect),
+        parts: Vec::new(),
+    };
+    let mut parts = Vec::new();
+    if order.iter().any(Option::is_some) {
+        for name in &order {
+            let connected = others.iter().find(|other| other.name == *name);
+            let part = manifest.part(name.as_ref());
+            let graph = Graph::new(&part).expect("a part of a graph without cycles has none");
+            parts.push(put_together(part, graph, connected.unwrap_or(&main)));
+        }
+    }
+    let whole = put_together(manifest, graph, &main);
+    Ok(Parsed { parts, ..whole })
+}
+
+/// A database of the profile, and how templates are rendered for it.
+struct Connected {
+    /// Its name; `None` for the target's own.
+    name: Option<Arc<str>>,
+    engine: Arc<Engine>,
+    facts: Arc<ProjectFacts>,
+    target: Arc<Target>,
+}
+
+impl Connected {
+    fn seen(&self) -> manifest::Connection<'_> {
+        manifest::Connection {
+            name: self.name.clone(),
+            engine: &self.engine,
+            facts: &self.facts,
+            target: &self.target,
+        }
+    }
+}
+
+/// The macros that a dialect's templates find: the built-in ones and those of all packages.
+fn macro_files(
+    packages: &[loader::Package],
+    dialect: &'static Dialect,
+) -> Vec<language::MacroFile> {
+    let mut files = builtin::macro_files(dialect);
+    for package in packages {
+        files.extend(package.macros.iter().map(|loaded| language::MacroFile {
+            package: Arc::clone(&package.project.name),
+            file: Arc::clone(&loaded.file),
+        }));
+    }
+    files
 }
 
 /// Sends warnings to the reporter and returns the errors; with `--warn-error` warnings are errors.
@@ -371,8 +437,7 @@ fn counted_as(resource_type: ResourceType) -> &'static str {
     }
 }
 
-fn quoting_of(project: &ProjectFile, dialect: &Dialect) -> Quoting {
-    let said = &project.quoting;
+fn quoting_of(said: PartialQuoting, dialect: &Dialect) -> Quoting {
     Quoting {
         database: said.database.unwrap_or(dialect.quoting.database),
         schema: said.schema.unwrap_or(dialect.quoting.schema),
@@ -479,6 +544,41 @@ pub fn write_run_results_of(
 }
 
 impl Parsed {
+    /// What lives in each connection, in the order in which they are built; a project with one
+    /// connection is its only part.
+    pub fn parts(&self) -> &[Parsed] {
+        match self.parts.is_empty() {
+            true => std::slice::from_ref(self),
+            false => &self.parts,
+        }
+    }
+
+    /// The part that a node belongs to, or whose nodes read a source.
+    pub fn part_of(&self, id: &UniqueId) -> &Parsed {
+        let concerns = |part: &&Parsed| {
+            let mut nodes = part.project.manifest.nodes.values();
+            nodes.any(|node| node.unique_id == *id || node.depends_on.contains(id))
+        };
+        self.parts().iter().find(concerns).unwrap_or(self)
+    }
+
+    /// What is selected of each part, in the order in which they are built; a project with one
+    /// connection is there even where nothing is selected.
+    pub fn selected_parts(
+        &self,
+        selected: &BTreeSet<UniqueId>,
+    ) -> Vec<(&Parsed, BTreeSet<UniqueId>)> {
+        let parts = self.parts().iter().map(|part| {
+            let nodes = &part.project.manifest.nodes;
+            let own = selected.iter().filter(|id| nodes.contains_key(*id));
+            (part, own.cloned().collect::<BTreeSet<_>>())
+        });
+        match self.parts.is_empty() {
+            true => vec![(self, selected.clone())],
+            false => parts.filter(|(_, own)| !own.is_empty()).collect(),
+        }
+    }
+
     fn artifact_facts<'a>(&'a self, settings: &'a Settings) -> artifacts::Invocation<'a> {
         let mut redactor = Redactor::new(&settings.environment);
         redactor.extend(&profile::secrets(&self.target));

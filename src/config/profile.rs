@@ -21,6 +21,9 @@ use super::{RenderText, has_jinja, render_tree};
 /// The file with the profiles.
 pub const FILE_NAME: &str = "profiles.yml";
 
+/// The key of an output under which its further connections stand.
+const CONNECTIONS: &str = "connections";
+
 /// One output of a profile, rendered.
 pub struct Target {
     /// The profile's name.
@@ -43,6 +46,8 @@ pub struct Target {
     pub span: Option<Span>,
     /// Where `profiles.yml` lies; `None` for the embedded default.
     pub file: Option<Arc<SourceFile>>,
+    /// Its further connections by name, in the order of the file: each a target with the same name.
+    pub connections: Vec<(Arc<str>, Arc<Target>)>,
 }
 
 impl fmt::Debug for Target {
@@ -130,7 +135,11 @@ fn without_secrets(mut error: Diagnostic) -> Diagnostic {
 pub fn secrets(target: &Target) -> Redactor {
     const FEWEST: usize = 4;
     let (mut secrets, mut known) = (Vec::new(), Vec::new());
-    for (key, value) in &target.fields {
+    let connections = target.connections.iter().map(|(_, target)| &**target);
+    for (key, value) in std::iter::once(target)
+        .chain(connections)
+        .flat_map(|target| &target.fields)
+    {
         sort_out(value, is_secret(key), &mut secrets, &mut known);
     }
     secrets.retain(|secret| secret.len() >= FEWEST && !known.contains(secret));
@@ -212,6 +221,7 @@ fn embedded(request: &ProfileRequest) -> Result<Target, Box<Diagnostic>> {
         fields,
         span: None,
         file: None,
+        connections: Vec::new(),
     })
 }
 
@@ -307,7 +317,50 @@ impl Reader<'_> {
         let wrong = output.expect_mapping(&format!("the target `{target}`"), self.file);
         self.keep(wrong)?;
         let span = key.span(self.file);
-        self.output(name, target, output, span, request)
+        let connections = self.connections(name, &target, output, request);
+        let mut read = self.output(name, target, output, span, request)?;
+        read.connections = connections;
+        Some(read)
+    }
+
+    /// The connections beside the output's own: a mapping from their names to fields as an output has.
+    fn connections(
+        &mut self,
+        profile: &str,
+        target: &str,
+        output: &Yaml,
+        request: &ProfileRequest,
+    ) -> Vec<(Arc<str>, Arc<Target>)> {
+        let Some(all) = output.get(CONNECTIONS).filter(|all| !all.is_null()) else {
+            return Vec::new();
+        };
+        let wrong = all.expect_mapping("`connections`", self.file);
+        if self.keep(wrong).is_none() {
+            return Vec::new();
+        }
+        let mut read = Vec::new();
+        for (key, fields) in all.entries() {
+            let shown = format!("the connection `{}`", key.text);
+            let wrong = fields.expect_mapping(&shown, self.file);
+            if self.keep(wrong).is_none() {
+                continue;
+            }
+            if let Some((nested, _)) = fields.get_entry(CONNECTIONS) {
+                let message = format!("{shown} has connections of its own");
+                self.errors.push(
+                    Diagnostic::error(Code::BadProfile, message)
+                        .at(nested.span(self.file))
+                        .help("name all of them below the target"),
+                );
+                continue;
+            }
+            let span = key.span(self.file);
+            let target = target.to_owned();
+            if let Some(connection) = self.output(profile, target, fields, span, request) {
+                read.push((Arc::from(key.text.as_str()), Arc::new(connection)));
+            }
+        }
+        read
     }
 
     fn push(&mut self, error: Diagnostic) {
@@ -362,6 +415,9 @@ impl Reader<'_> {
     ) -> Option<Target> {
         let mut fields = Map::new();
         for (key, value) in output.entries() {
+            if key.text == CONNECTIONS {
+                continue;
+            }
             let rendered = self.field(&key.text, value);
             fields.insert(key.text.clone(), rendered);
         }
@@ -395,6 +451,7 @@ impl Reader<'_> {
             fields,
             span: Some(span),
             file: Some(Arc::clone(self.file)),
+            connections: Vec::new(),
         })
     }
 

@@ -11,6 +11,7 @@ pub mod compile;
 pub mod engine;
 pub mod event;
 mod expire;
+pub mod export;
 pub mod fingerprint;
 pub mod heartbeat;
 pub mod hooks;
@@ -48,7 +49,7 @@ pub struct Project {
     /// What it consists of.
     pub manifest: Manifest,
     /// Its macros.
-    pub engine: Engine,
+    pub engine: Arc<Engine>,
     /// What all its templates share.
     pub facts: Arc<ProjectFacts>,
     /// The comment that statements carry.
@@ -79,7 +80,7 @@ impl Project {
     /// Puts a project together.
     pub fn new(
         manifest: Manifest,
-        engine: Engine,
+        engine: Arc<Engine>,
         facts: Arc<ProjectFacts>,
         query_comment: QueryComment,
         root: PathBuf,

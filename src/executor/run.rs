@@ -90,7 +90,8 @@ pub enum OnFailure {
     Stop,
 }
 
-/// Carries a plan out; returns every node's result in the order in which they ended.
+/// Carries a plan out; returns every node's result in the order in which they ended, and whether the
+/// user stopped it.
 ///
 /// Interrupts arrive through `inbox`, whose other end is `outbox`.
 ///
@@ -103,9 +104,8 @@ pub fn run(
     plan: &Plan,
     options: RunOptions,
     (outbox, inbox): (Sender<Message>, Receiver<Message>),
-) -> Result<Vec<Arc<NodeResult>>, Vec<Diagnostic>> {
+) -> Result<(Vec<Arc<NodeResult>>, bool), Vec<Diagnostic>> {
     let one = |wrong: Box<Diagnostic>| vec![*wrong];
-    let started = Instant::now();
     let nodes: Vec<Arc<Node>> = plan
         .steps
         .iter()
@@ -234,13 +234,10 @@ pub fn run(
         );
     }
     loop_state.interrupted |= inbox.try_recv().is_ok();
-    let results = std::mem::take(&mut loop_state.results);
-    shared.send(Event::RunFinished {
-        results: results.clone(),
-        elapsed: started.elapsed(),
-        cancelled: loop_state.interrupted,
-    });
-    Ok(results)
+    Ok((
+        std::mem::take(&mut loop_state.results),
+        loop_state.interrupted,
+    ))
 }
 
 /// Connects; where another process holds the database's file, a run of the engine waits for it.

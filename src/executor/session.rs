@@ -181,6 +181,40 @@ impl Session {
         self.lock().connected(&self.shared).map(|_| ())
     }
 
+    /// Runs a statement that hands rows out as bytes, within the transaction.
+    pub fn stream_out(
+        &self,
+        sql: &str,
+        take: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
+    ) -> Result<(), QueryFailure> {
+        self.shared.permit()?;
+        self.begin()?;
+        let mut state = self.lock();
+        let State {
+            runtime,
+            connection,
+            node,
+            ..
+        } = &mut *state;
+        let connection = connection
+            .as_mut()
+            .expect("`begin` has opened the connection");
+        let started = Instant::now();
+        let outcome = runtime.block_on(connection.stream_out(sql, take));
+        self.shared.send(Event::Statement {
+            node: node.clone(),
+            sql: sql.to_owned(),
+            elapsed: started.elapsed(),
+        });
+        outcome.map_err(|error| {
+            match error.kind {
+                AdapterErrorKind::Connection => state.lose(&self.shared),
+                _ => state.roll_back(&self.shared),
+            }
+            failure(error, Some(sql))
+        })
+    }
+
     /// Keeps the transaction open: until [`Session::release`], `commit` and `rollback` do nothing.
     ///
     /// What a macro does is then part of a transaction that the engine ends.

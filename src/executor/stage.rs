@@ -25,7 +25,8 @@ pub struct SourceFiles {
     pub files: BTreeMap<i32, Vec<FileEntry>>,
 }
 
-fn surroundings(project: &Project) -> Surroundings<'_> {
+/// Where the locations of a project's sources begin.
+pub fn surroundings(project: &Project) -> Surroundings<'_> {
     Surroundings {
         root: &project.root,
         environment: &project.facts.environment,

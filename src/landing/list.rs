@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{ObjectStore, ObjectStoreExt, RetryConfig, WriteMultipart};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -303,14 +303,18 @@ impl Store {
         format!("{}{path}", self.scheme)
     }
 
+    /// The store's key of a path as users see it.
+    fn key(&self, shown: &str) -> object_store::Result<Key> {
+        let path = shown.strip_prefix(&self.scheme).unwrap_or(shown);
+        Ok(Key::parse(path.strip_prefix(&self.before).unwrap_or(path))?)
+    }
+
     async fn read(
         &self,
         shown: &str,
     ) -> object_store::Result<impl Stream<Item = object_store::Result<bytes::Bytes>> + Unpin + use<>>
     {
-        let path = shown.strip_prefix(&self.scheme).unwrap_or(shown);
-        let key = Key::parse(path.strip_prefix(&self.before).unwrap_or(path))?;
-        Ok(self.store.get(&key).await?.into_stream())
+        Ok(self.store.get(&self.key(shown)?).await?.into_stream())
     }
 }
 
@@ -355,6 +359,83 @@ fn open(location: &Location, around: Surroundings<'_>) -> object_store::Result<O
     }))
 }
 
+/// Reads the file at a path, piece by piece; tells whether it is there.
+pub(super) fn read_at(
+    source: &FileSource,
+    around: Surroundings<'_>,
+    path: &str,
+    mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> Result<bool, Diagnostic> {
+    let fail = |error: &dyn std::error::Error| failure(source, "cannot read", path, error);
+    let runtime = runtime().map_err(|e| fail(&e))?;
+    let Some(store) = open(&source.location, around).map_err(|e| fail(&e))? else {
+        return Ok(false);
+    };
+    runtime.block_on(async {
+        let mut bytes = match store.read(path).await {
+            Ok(bytes) => bytes,
+            Err(object_store::Error::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(fail(&error)),
+        };
+        while let Some(piece) = bytes.next().await {
+            let piece = piece.map_err(|e| fail(&e))?;
+            take(&piece).map_err(|e| fail(&e))?;
+        }
+        Ok(true)
+    })
+}
+
+/// Writes files, one after the other; each appears whole or not at all.
+///
+/// What a path is to hold is read from `contents`, piece by piece, so any size needs little memory.
+pub(super) fn write(
+    source: &FileSource,
+    around: Surroundings<'_>,
+    files: &mut [(String, &mut dyn Read)],
+) -> Result<(), Diagnostic> {
+    let fail =
+        |path: &str, error: &dyn std::error::Error| failure(source, "cannot write", path, error);
+    let whole = &source.location.text;
+    if source.location.bucket.is_none() {
+        let folder = around.root.join(&source.location.pattern.prefix);
+        std::fs::create_dir_all(folder).map_err(|e| fail(whole, &e))?;
+    }
+    let runtime = runtime().map_err(|e| fail(whole, &e))?;
+    let store = open(&source.location, around).map_err(|e| fail(whole, &e))?;
+    let store = store.expect("the folder was made above");
+    for (path, contents) in files {
+        let sent = runtime.block_on(async {
+            let upload = store.store.put_multipart(&store.key(path)?).await?;
+            let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE);
+            let mut piece = vec![0; PIECE];
+            loop {
+                let length = match contents.read(&mut piece) {
+                    Ok(0) => break,
+                    Ok(length) => length,
+                    Err(error) => {
+                        upload.abort().await?;
+                        return Err(object_store::Error::Generic {
+                            store: "the copy at hand",
+                            source: Box::new(error),
+                        });
+                    }
+                };
+                upload.wait_for_capacity(SENT_AT_ONCE).await?;
+                upload.write(&piece[..length]);
+            }
+            upload.finish().await.map(drop)
+        });
+        sent.map_err(|e| fail(path, &e))?;
+    }
+    Ok(())
+}
+
+/// How much is sent to a store in one piece: the least that S3 takes.
+const PIECE: usize = 5 << 20;
+
+/// How many pieces are under way at once.
+const SENT_AT_ONCE: usize = 2;
+
 fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -362,7 +443,7 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 /// Names the location, and keeps the words of the store and of what is below it.
-fn failure(
+pub(super) fn failure(
     source: &FileSource,
     what: &str,
     path: &str,
@@ -383,6 +464,6 @@ fn failure(
         .note(words)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

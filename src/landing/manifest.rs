@@ -2,12 +2,13 @@
 //!
 //! `_manifest.json` in the files' folder: `{"files": [{"path": "part-000.csv", "rows": 12, "sha256": ".."}]}`.
 //! Paths are below that folder; `rows` and `sha256` may lack. A folder with a manifest holds the files
-//! that it lists, no more and no less.
+//! that it lists, no more and no less. What daygrain exports has the columns beside, and the partition
+//! that was copied where there was no dump of a day.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::faults;
 use super::list::{self, FileEntry, Surroundings};
@@ -15,18 +16,31 @@ use super::spec::FileSource;
 use crate::diagnostic::{Code, Diagnostic};
 
 /// The name of a manifest.
-const NAME: &str = "_manifest.json";
+pub(super) const NAME: &str = "_manifest.json";
 
-#[derive(Deserialize)]
-struct Manifest {
-    files: Vec<Listed>,
+/// A manifest's document.
+#[derive(Deserialize, Serialize)]
+pub(super) struct Manifest {
+    pub files: Vec<Listed>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<Column>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried_from: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Listed {
-    path: String,
-    rows: Option<u64>,
-    sha256: Option<String>,
+/// One file of a manifest.
+#[derive(Deserialize, Serialize)]
+pub(super) struct Listed {
+    pub path: String,
+    pub rows: Option<u64>,
+    pub sha256: Option<String>,
+}
+
+/// One column of the files.
+#[derive(Deserialize, Serialize)]
+pub(super) struct Column {
+    pub name: String,
+    pub data_type: String,
 }
 
 /// What manifests promise of partitions.

@@ -5,6 +5,7 @@
 //! partition is due, stale or recorded is for others to say.
 
 mod csv;
+mod export;
 mod faults;
 mod layout;
 mod list;
@@ -14,6 +15,7 @@ mod pattern;
 mod spec;
 mod sql;
 
+pub use export::{Spool, Written, carry, place, put};
 pub use list::{FileEntry, Listing, Surroundings, checksum, list, version};
 pub use load::{Counts, Destination, LoadFailure, load, staging};
 pub use pattern::{Pattern, bounds};

@@ -111,6 +111,30 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// A path of a partition that the pattern means, whose file is called `stem` where it has a choice;
+    /// `None` where it leaves the folder open.
+    pub fn path_of(&self, partition: &str, stem: &str) -> Option<String> {
+        let mut path = String::new();
+        for (at, token) in self.tokens.iter().enumerate() {
+            let in_name = || {
+                let later = &self.tokens[at + 1..];
+                later.iter().all(|token| match token {
+                    Token::Text(text) => !text.contains('/'),
+                    _ => false,
+                })
+            };
+            match token {
+                Token::Text(text) => path.push_str(text),
+                Token::Partition => path.push_str(partition),
+                Token::Some if in_name() => path.push_str(stem),
+                _ => return None,
+            }
+        }
+        Some(path)
+    }
+}
+
 /// Matches the tokens with a text; `start` tells whether it begins a name.
 fn walk<'p>(
     tokens: &[Token],

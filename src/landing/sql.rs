@@ -295,6 +295,7 @@ impl Reader {
             fields: fields.as_object().cloned().unwrap_or_default(),
             span: None,
             file: None,
+            connections: Vec::new(),
         };
         let adapter = adapter::open(&target, spill.path())?;
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -14,11 +14,11 @@ pub fn number(row: &[Datum], at: usize) -> i64 {
     }
 }
 
-fn part(row: &[Datum], at: usize) -> i32 {
+pub(super) fn part(row: &[Datum], at: usize) -> i32 {
     i32::try_from(number(row, at)).unwrap_or_default()
 }
 
-fn words(row: &[Datum], at: usize) -> String {
+pub(super) fn words(row: &[Datum], at: usize) -> String {
     row.get(at).map(Datum::to_text).unwrap_or_default()
 }
 

@@ -29,6 +29,7 @@ pub fn node(id: &str, reads: &[&str]) -> Node {
     Node {
         unique_id: id.into(),
         resource_type,
+        connection: None,
         package: Arc::clone(&package),
         path: format!("{name}.sql"),
         original_path: format!("models/{name}.sql"),
@@ -69,6 +70,7 @@ pub fn source(id: &str, span: &Span) -> Source {
         fqn: vec![package.to_owned(), source_name.to_owned(), name.to_owned()],
         original_path: span.file.path.clone(),
         span: span.clone(),
+        connection: None,
         relation: Relation::new(&DUCKDB, "dev", source_name, name),
         identifier: name.to_owned(),
         source_description: String::new(),
@@ -155,8 +157,13 @@ impl Fixture {
 
     /// Parses it; diagnostics of the fixture come first.
     pub fn parse(&self) -> (Manifest, Vec<Diagnostic>) {
-        let (manifest, found) =
-            super::parse(&self.packages, &self.engine, &self.facts, &self.target);
+        let main = super::Connection {
+            name: None,
+            engine: &self.engine,
+            facts: &self.facts,
+            target: &self.target,
+        };
+        let (manifest, found) = super::parse(&self.packages, &main, &[]);
         let all = self.diagnostics.iter().cloned().chain(found).collect();
         (manifest, all)
     }
@@ -223,6 +230,7 @@ fn target() -> Target {
         fields: serde_json::Map::new(),
         span: None,
         file: None,
+        connections: Vec::new(),
     }
 }
 

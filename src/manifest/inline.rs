@@ -145,6 +145,7 @@ pub fn inline_node(
     Ok(Node {
         unique_id,
         resource_type: ResourceType::SqlOperation,
+        connection: None,
         fqn: vec![package.to_string(), NAME.to_owned()],
         package,
         name: NAME.to_owned(),

@@ -3,6 +3,7 @@
 //! [`parse`] makes a [`Manifest`] of loaded files, with every diagnostic it can find. What templates
 //! see of it has dbt's shapes ([`json`]). Nothing here talks to a database.
 
+mod exports;
 #[cfg(test)]
 pub mod fixture;
 mod inline;
@@ -12,9 +13,10 @@ pub mod node;
 mod parse;
 pub mod partitioning;
 
+pub use exports::{Export, ExportMode};
 pub use inline::inline_node;
 pub use node::*;
-pub use parse::parse;
+pub use parse::{Connection, parse};
 
 use std::sync::Arc;
 
@@ -29,6 +31,8 @@ pub struct Manifest {
     pub nodes: IndexMap<UniqueId, Arc<Node>>,
     /// Sources, by unique id, sorted.
     pub sources: IndexMap<UniqueId, Arc<Source>>,
+    /// What writes the files of sources, by the source's unique id, sorted.
+    pub exports: IndexMap<UniqueId, Arc<Export>>,
     /// Macros, by unique id, sorted.
     pub macros: IndexMap<UniqueId, Arc<Macro>>,
     /// Blocks of `{% docs %}`, by unique id, sorted.

@@ -109,6 +109,8 @@ pub struct Node {
     pub unique_id: UniqueId,
     /// What it is.
     pub resource_type: ResourceType,
+    /// The connection that it lives in; `None` for the target's own.
+    pub connection: Option<Arc<str>>,
     /// Its package.
     pub package: Arc<str>,
     /// Its name.
@@ -239,6 +241,8 @@ pub struct Source {
     pub original_path: String,
     /// The table's place in it.
     pub span: Span,
+    /// The connection that it lives in, or whose nodes read its files; `None` for the target's own.
+    pub connection: Option<Arc<str>>,
     /// Where the table is.
     pub relation: Relation,
     /// The table's identifier.

@@ -28,6 +28,27 @@ pub struct Upkeep {
     pub reads_self: Option<Span>,
     /// Whether its template asks for `partition.date`: then one statement builds one partition.
     pub one_by_one: bool,
+    /// How long the rows of a table without partitions are kept, where that is limited.
+    pub kept: Option<Kept>,
+}
+
+/// `retention` of a table without partitions: its rows are removed once all exports of their day are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The column that says when a row happened, in UTC.
+    pub field: String,
+    /// For how many closed days.
+    pub days: i32,
+}
+
+/// What a source is where a partition was never exported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gap {
+    /// Missing: what reads it waits.
+    #[default]
+    Missing,
+    /// A copy of the one before, marked as such.
+    Carry,
 }
 
 impl Upkeep {
@@ -113,6 +134,8 @@ pub struct Partitioning {
     pub retention: Option<i32>,
     /// `no_data`: partitions of a source that are known to be empty.
     pub no_data: BTreeSet<i32>,
+    /// `gap`, of a source that is exported as dumps.
+    pub gap: Gap,
 }
 
 impl Partitioning {
@@ -219,6 +242,7 @@ mod tests {
             allow_empty: false,
             retention: None,
             no_data: BTreeSet::new(),
+            gap: Gap::Missing,
         }
     }
 

@@ -31,6 +31,17 @@ pub struct PlanReport {
     pub fresh: usize,
 }
 
+impl PlanReport {
+    /// Adds what would be done after it.
+    pub fn append(&mut self, mut later: PlanReport) {
+        self.steps.append(&mut later.steps);
+        self.waiting.append(&mut later.waiting);
+        self.frozen.append(&mut later.frozen);
+        self.warnings.append(&mut later.warnings);
+        self.fresh += later.fresh;
+    }
+}
+
 /// Partitions of one node that would be built.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanStep {

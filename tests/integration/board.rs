@@ -181,6 +181,7 @@ fn cut(granularity: Granularity, begin: u8, keep: bool) -> Arc<Partitioning> {
         allow_empty: true,
         retention: None,
         no_data: BTreeSet::new(),
+        gap: Default::default(),
     })
 }
 

@@ -20,7 +20,7 @@ use daygrain::source::{SourceFile, Span};
 use object_store::ObjectStoreExt;
 use serde_json::{Map, Value as Json, json};
 
-use crate::support::{postgres_fields, s3_url, target};
+use crate::support::{make_bucket, postgres_fields, s3_url, target};
 
 /// A folder of files, and what finding them takes.
 struct Folder {
@@ -137,6 +137,7 @@ fn declared(external: Json, columns: &[&str]) -> Source {
         (name.to_owned(), info)
     });
     Source {
+        connection: None,
         unique_id: "source.shop.landing.orders".into(),
         package: "shop".into(),
         source_name: "landing".into(),
@@ -639,19 +640,6 @@ fn a_manifest_is_held_against_its_files() {
         "broken_manifest",
         format!("{broken}\n=== then\n{miscounted}")
     );
-}
-
-/// Makes a bucket of the S3 server, unless it is there; clients can only use what is there.
-fn make_bucket(name: &str) {
-    let url = s3_url();
-    let host = url.strip_prefix("http://").expect("an http:// url");
-    let mut stream = std::net::TcpStream::connect(host).unwrap();
-    let head = format!(
-        "PUT /{name} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut answer = String::new();
-    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
 }
 
 /// Puts objects into a bucket.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join};
-use futures_util::{SinkExt as _, TryStreamExt as _};
+use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 use tokio_postgres::{
@@ -322,6 +322,33 @@ impl Connection for Session {
         rows: &'a Table,
     ) -> BoxFuture<'a, Result<u64, AdapterError>> {
         Box::pin(self.copy(relation, rows))
+    }
+
+    fn stream_out<'a>(
+        &'a mut self,
+        sql: &'a str,
+        take: &'a mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
+    ) -> BoxFuture<'a, Result<(), AdapterError>> {
+        Box::pin(async move {
+            self.cancel.asked.store(false, Ordering::Release);
+            let rows = self.client.copy_out(sql).await;
+            let mut rows = pin!(rows.map_err(|e| self.failure(&e, sql))?);
+            let mut refused = None;
+            // To its end in any case: what is left unread would meet the next statement.
+            while let Some(piece) = rows.next().await {
+                let piece = piece.map_err(|e| self.failure(&e, sql))?;
+                if refused.is_none() {
+                    refused = take(&piece).err();
+                }
+            }
+            match refused {
+                None => Ok(()),
+                Some(error) => Err(AdapterError::new(
+                    AdapterErrorKind::Statement,
+                    format!("the rows cannot be written down: {error}"),
+                )),
+            }
+        })
     }
 
     fn is_open(&mut self) -> BoxFuture<'_, bool> {

@@ -38,11 +38,48 @@ pub fn adopt(invocation: &Invocation, args: AdoptArgs) -> CommandResult {
     let selected = pipeline::select(&parsed, settings, &select, &types, &kinds, &tell)?;
     let mut ask = work::clock(invocation, &parsed, &args.clock)?;
     work::bound(&mut ask, args.range.start.as_ref(), args.range.end.as_ref())?;
-    let one = |wrong: Box<Diagnostic>| vec![*wrong];
+    let managed = |id: &UniqueId| parsed.project.manifest.nodes[id].upkeep.is_managed();
+    let selected: BTreeSet<UniqueId> = selected.into_iter().filter(managed).collect();
+    if selected.is_empty() {
+        let error = Diagnostic::error(Code::Usage, "nothing is selected that daygrain follows");
+        return Err(vec![error.help(
+            "`partition_by` with `begin`, or `rebuild: when_stale`, lets daygrain follow a model",
+        )]);
+    }
+    if args.from.is_some() && selected.len() != 1 {
+        let message = format!(
+            "`--from` is about one model, and {} are selected that daygrain follows",
+            selected.len()
+        );
+        return Err(vec![Diagnostic::error(Code::Usage, message)]);
+    }
     let patience = args.lock.patience();
-    let (mut sight, session, shared) = look_and_record(invocation, &parsed, &ask, patience)?;
+    for (part, selected) in parsed.selected_parts(&selected) {
+        adopt_part(
+            invocation,
+            part,
+            &selected,
+            &ask,
+            args.from.as_deref(),
+            patience,
+        )?;
+    }
+    Ok(Outcome::Success)
+}
+
+/// Adopts what is selected of one connection.
+fn adopt_part(
+    invocation: &Invocation,
+    part: &Parsed,
+    selected: &BTreeSet<UniqueId>,
+    ask: &Ask,
+    from: Option<&str>,
+    patience: Duration,
+) -> Result<(), Vec<Diagnostic>> {
+    let one = |wrong: Box<Diagnostic>| vec![*wrong];
+    let (mut sight, session, shared) = look_and_record(invocation, part, ask, patience)?;
     let place = Place {
-        project: &parsed.project,
+        project: &part.project,
         session: &session,
         shared: &shared,
         lock_timeout: patience,
@@ -52,40 +89,27 @@ pub fn adopt(invocation: &Invocation, args: AdoptArgs) -> CommandResult {
         .filter(|at| selected.contains(&sight.board.items[*at].id))
         .filter(|at| sight.board.items[*at].kind == ItemKind::Managed)
         .collect();
-    if let Some(old) = &args.from {
-        let [at] = followed[..] else {
-            let message = format!(
-                "`--from` is about one model, and {} are selected that daygrain follows",
-                followed.len()
-            );
-            return Err(vec![Diagnostic::error(Code::Usage, message)]);
-        };
-        let taken = adopt::inherit(place, &mut sight, at, old).map_err(one)?;
-        let item = &sight.board.items[at];
+    if let (Some(old), Some(at)) = (from, followed.first()) {
+        let taken = adopt::inherit(place, &mut sight, *at, old).map_err(one)?;
+        let item = &sight.board.items[*at];
         say(format!(
             "{} has the history of {}: {}, {}",
             item.name,
             taken.from,
-            told_parts(&sight.board, at, &taken.parts),
+            told_parts(&sight.board, *at, &taken.parts),
             rows(taken.rows)
         ));
-        return Ok(Outcome::Success);
-    }
-    if followed.is_empty() {
-        let error = Diagnostic::error(Code::Usage, "nothing is selected that daygrain follows");
-        return Err(vec![error.help(
-            "`partition_by` with `begin`, or `rebuild: when_stale`, lets daygrain follow a model",
-        )]);
+        return Ok(());
     }
     for at in followed {
         let range = match &sight.board.items[at].cut {
-            Some(cut) => look::bounds(cut, &ask),
+            Some(cut) => look::bounds(cut, ask),
             None => PartitionRange::new(i32::MIN, i32::MAX),
         };
         let adopted = adopt::adopt(place, &mut sight, at, range).map_err(one)?;
         say(told(&sight.board, at, &adopted));
     }
-    Ok(Outcome::Success)
+    Ok(())
 }
 
 /// What was adopted, in words.

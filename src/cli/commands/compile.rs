@@ -27,8 +27,8 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
         ..TemplateFlags::default()
     };
     let parsed = pipeline::parse(settings, flags, &report)?;
-    let shared = invocation.sessions(&parsed)?;
     if let Some(text) = &args.inline {
+        let shared = invocation.sessions(&parsed)?;
         pipeline::write_manifest(invocation, &parsed)?;
         let started = std::time::Instant::now();
         let node = inline_node(&parsed, text)?;
@@ -54,7 +54,6 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
     let (results, interrupted) = work::carry_out_plan(
         invocation,
         &parsed,
-        &shared,
         &selected,
         work::WorkOrder {
             work: Work::Compile,

@@ -1,12 +1,13 @@
 //! `debug`: checks the set-up step by step, and says where it looked.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::super::args::DebugArgs;
 use super::super::pipeline::{self, Opened, TemplateFlags};
 use super::{CommandResult, Invocation, Outcome};
 use crate::adapter;
-use crate::config::profile;
+use crate::config::profile::{self, Target};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::event::{self, Event};
 use crate::executor::session::failure;
@@ -56,29 +57,42 @@ pub fn debug(invocation: &Invocation, args: DebugArgs) -> CommandResult {
     for warning in std::mem::take(&mut opened.warnings) {
         invocation.report(Event::Diagnostic(Arc::new(warning)));
     }
-    say("Connection:".to_owned());
-    for (name, value) in profile::target_facts(&opened.target) {
-        let hidden = matches!(name.as_str(), "name" | "profile_name" | "target_name");
-        if !hidden && !value.is_null() {
-            let value = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            say(format!("  {name}: {value}"));
+    let others = opened.target.connections.iter();
+    let others = others.map(|(name, target)| (format!("Connection `{name}`:"), &**target));
+    let own = ("Connection:".to_owned(), &*opened.target);
+    let mut failures = Vec::new();
+    for (title, target) in std::iter::once(own).chain(others) {
+        say(title);
+        for (name, value) in profile::target_facts(target) {
+            let hidden = matches!(name.as_str(), "name" | "profile_name" | "target_name");
+            if !hidden && !value.is_null() {
+                let value = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                say(format!("  {name}: {value}"));
+            }
         }
+        let ended = connect(target, &opened.project.root);
+        say(match ended {
+            Ok(()) => "  Connection test: [OK connection ok]".to_owned(),
+            Err(_) => "  Connection test: [ERROR]".to_owned(),
+        });
+        failures.extend(ended.err());
     }
-    match connect(&opened) {
-        Ok(()) => {
-            say("  Connection test: [OK connection ok]".to_owned());
-            say("All checks passed!".to_owned());
-            Ok(Outcome::Success)
+    say(match failures.len() {
+        0 => "All checks passed!".to_owned(),
+        1 => "1 check failed:".to_owned(),
+        more => format!("{more} checks failed:"),
+    });
+    Ok(match failures.is_empty() {
+        true => Outcome::Success,
+        false => {
+            for failure in failures {
+                invocation.report(Event::Diagnostic(Arc::new(*failure)));
+            }
+            Outcome::Failed
         }
-        Err(diagnostic) => {
-            say("  Connection test: [ERROR]".to_owned());
-            say("1 check failed:".to_owned());
-            invocation.report(Event::Diagnostic(Arc::new(*diagnostic)));
-            Ok(Outcome::Failed)
-        }
-    }
+    })
 }
 
 /// Says which of the two files is wrong, and why.
@@ -132,8 +146,8 @@ fn describe(opened: &Opened, say: &dyn Fn(String)) {
     say("  dbt_project.yml file [OK found and valid]".to_owned());
 }
 
-fn connect(opened: &Opened) -> Result<(), Box<Diagnostic>> {
-    let adapter = adapter::open(&opened.target, &opened.project.root)?;
+fn connect(target: &Target, root: &Path) -> Result<(), Box<Diagnostic>> {
+    let adapter = adapter::open(target, root)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -21,22 +21,23 @@ pub fn partitions(invocation: &Invocation, args: PartitionsArgs) -> CommandResul
     let tell = |event| invocation.report(event);
     let parsed = pipeline::parse(&invocation.settings, TemplateFlags::default(), &tell)?;
     let id = named(&parsed, &args.model)?;
+    let part = parsed.part_of(&id);
     let mut ask = work::clock(invocation, &parsed, &args.clock)?;
     work::bound(&mut ask, args.range.start.as_ref(), args.range.end.as_ref())?;
     let mut outcome = Outcome::Success;
     let verified = match args.verify {
         true => Some(super::adopt::verify(
             invocation,
-            &parsed,
+            part,
             &id,
             &ask,
             args.lock.patience(),
         )?),
         false => None,
     };
-    let view = view(invocation, &parsed, &id, ask.as_of)?;
+    let view = view(invocation, part, &id, ask.as_of)?;
     let board = &view.sight.board;
-    let at = place(board, &parsed, &id)?;
+    let at = place(board, part, &id)?;
     let mut shown = overview(board, &view.recall, at);
     if let Some(cut) = &board.items[at].cut {
         let range = crate::executor::look::bounds(cut, &ask);

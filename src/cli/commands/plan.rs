@@ -70,24 +70,25 @@ pub fn show_plan(
     ask: &Ask,
     form: Form,
 ) -> CommandResult {
-    let project = &parsed.project;
-    let plan = order(&project.manifest, &parsed.graph, selected, form.work);
-    let nodes: Vec<(UniqueId, String)> = plan
-        .steps
-        .iter()
-        .map(|step| &project.manifest.nodes[&step.node])
-        .filter(|node| node.resource_type != ResourceType::Test)
-        .map(|node| (node.unique_id.clone(), node.name.clone()))
-        .collect();
-    let taken = plan.steps.iter().map(|step| step.node.clone()).collect();
-    let mut told = match look_only(invocation, parsed, &taken, ask)? {
-        Some(view) => report(&view.sight.board, &view.recall, &nodes),
-        None => {
-            let nothing = Board::new(Vec::new(), Vec::new(), Vec::new(), ask.as_of);
-            report(&nothing, &Recall::default(), &nodes)
-        }
-    };
-    let plain = !look::is_followed(project);
+    let nothing = Board::new(Vec::new(), Vec::new(), Vec::new(), ask.as_of);
+    let mut told = report(&nothing, &Recall::default(), &[]);
+    for (part, selected) in parsed.selected_parts(selected) {
+        let project = &part.project;
+        let plan = order(&project.manifest, &part.graph, &selected, form.work);
+        let nodes: Vec<(UniqueId, String)> = plan
+            .steps
+            .iter()
+            .map(|step| &project.manifest.nodes[&step.node])
+            .filter(|node| node.resource_type != ResourceType::Test)
+            .map(|node| (node.unique_id.clone(), node.name.clone()))
+            .collect();
+        let taken = plan.steps.iter().map(|step| step.node.clone()).collect();
+        told.append(match look_only(invocation, part, &taken, ask)? {
+            Some(view) => report(&view.sight.board, &view.recall, &nodes),
+            None => report(&nothing, &Recall::default(), &nodes),
+        });
+    }
+    let plain = !look::is_followed(&parsed.project);
     let text = match form.json {
         true => format!("{:#}", shown::plan::to_json(&told)),
         false => shown::plan::to_text(&told, plain),

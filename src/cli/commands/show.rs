@@ -30,10 +30,10 @@ pub fn show(invocation: &Invocation, args: ShowArgs) -> CommandResult {
         ..TemplateFlags::default()
     };
     let parsed = pipeline::parse(settings, flags, &report)?;
-    let shared = invocation.sessions(&parsed)?;
     let limit = u64::try_from(args.limit).ok();
     let started = Instant::now();
     if let Some(text) = &args.inline {
+        let shared = invocation.sessions(&parsed)?;
         let node = inline_node(&parsed, text)?;
         let (table, result) = match rows_of(&parsed, &shared, &node, limit) {
             Ok(rows) => rows,
@@ -68,19 +68,30 @@ pub fn show(invocation: &Invocation, args: ShowArgs) -> CommandResult {
         .any(|node| node.resource_type != ResourceType::Test);
     let mut outcome = Outcome::Success;
     let mut results = Vec::new();
+    let mut opened: Vec<(Option<&Arc<str>>, Arc<SessionShared>)> = Vec::new();
     for node in nodes {
         // The tests that come along with a model are not what was asked for.
         if several && node.resource_type == ResourceType::Test {
             continue;
         }
-        match rows_of(&parsed, &shared, node, limit) {
+        let part = parsed.part_of(&node.unique_id);
+        let connection = node.connection.as_ref();
+        let shared = match opened.iter().find(|(known, _)| *known == connection) {
+            Some((_, shared)) => Arc::clone(shared),
+            None => {
+                let shared = invocation.sessions(part)?;
+                opened.push((connection, Arc::clone(&shared)));
+                shared
+            }
+        };
+        match rows_of(part, &shared, node, limit) {
             Ok((table, result)) => {
                 print(invocation, Some(&node.name), &table, args.output);
                 results.push(result);
             }
             Err(diagnostic) => {
                 outcome = Outcome::Failed;
-                results.push(failed(&parsed, node, &diagnostic));
+                results.push(failed(part, node, &diagnostic));
                 invocation.report(Event::Diagnostic(Arc::new(*diagnostic)));
             }
         }

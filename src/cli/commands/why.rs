@@ -19,9 +19,10 @@ pub fn why(invocation: &Invocation, args: WhyArgs) -> CommandResult {
     let parsed = pipeline::parse(&invocation.settings, TemplateFlags::default(), &tell)?;
     let id = named(&parsed, &args.model)?;
     let ask = work::clock(invocation, &parsed, &args.clock)?;
-    let view = view(invocation, &parsed, &id, ask.as_of)?;
+    let part = parsed.part_of(&id);
+    let view = view(invocation, part, &id, ask.as_of)?;
     let board = &view.sight.board;
-    let at = place(board, &parsed, &id)?;
+    let at = place(board, part, &id)?;
     let partition =
         partition(board, at, args.partition.as_deref()).map_err(|wrong| vec![*wrong])?;
     let story = story(&view.session, &view.sight, &view.recall, at, partition)

@@ -16,9 +16,9 @@ use super::{CommandResult, Invocation, Outcome};
 use crate::calendar::{self, Granularity};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::event::{Event, NodeResult, NodeStatus};
+use crate::executor::export;
 use crate::executor::look::Ask;
 use crate::executor::run::{self, OnFailure, RunOptions};
-use crate::executor::session::SessionShared;
 use crate::manifest::{ResourceType, UniqueId};
 use crate::planner::{Work, plan};
 
@@ -216,11 +216,9 @@ fn run_selected(
     job: &Job,
 ) -> Result<(Vec<Arc<NodeResult>>, bool), Vec<Diagnostic>> {
     let (selected, ask) = asked_for(invocation, parsed, job)?;
-    let shared = invocation.sessions(parsed)?;
     carry_out_plan(
         invocation,
         parsed,
-        &shared,
         &selected,
         WorkOrder {
             work: job.work,
@@ -375,50 +373,89 @@ fn partition_bounds(text: &str) -> Option<(jiff::civil::DateTime, jiff::civil::D
     ))
 }
 
-/// Plans and runs what is selected, and writes the artifacts; the flag tells of an interrupt.
+/// Plans and runs what is selected, connection by connection, and writes the artifacts; the flag tells
+/// of an interrupt.
 ///
 /// # Errors
 /// What makes a run impossible, and artifacts that cannot be written.
 pub fn carry_out_plan(
     invocation: &Invocation,
     parsed: &Parsed,
-    shared: &Arc<SessionShared>,
     selected: &BTreeSet<UniqueId>,
     order: WorkOrder,
 ) -> Result<(Vec<Arc<NodeResult>>, bool), Vec<Diagnostic>> {
-    let settings = &invocation.settings;
     let work = order.work;
-    let threads = settings.threads(order.threads);
-    let plan = plan(&parsed.project.manifest, &parsed.graph, selected, work);
-    let (outbox, inbox) = channel();
-    let watch = interrupt::watch(outbox.clone(), shared);
-    let options = RunOptions {
-        work,
-        threads: threads.unwrap_or(parsed.target.threads),
-        on_failure: if settings.fail_fast {
-            OnFailure::Stop
-        } else {
-            OnFailure::GoOn
-        },
-        ask: order.ask,
-        lock_timeout: order.lock_timeout,
-    };
     let started = std::time::Instant::now();
-    let results = run::run(
-        &parsed.project,
-        &parsed.graph,
-        shared,
-        &plan,
-        options,
-        (outbox, inbox),
-    )?;
+    let (mut results, mut interrupted, mut impossible) = (Vec::new(), false, None);
+    for (part, selected) in parsed.selected_parts(selected) {
+        match carry_out_part(invocation, part, &selected, &order) {
+            Ok((ended, stopped)) => {
+                results.extend(ended);
+                interrupted |= stopped;
+            }
+            Err(wrong) => impossible = Some(wrong),
+        }
+        let failed = results.iter().any(|result| result.status.is_failure());
+        if interrupted || impossible.is_some() || (failed && invocation.settings.fail_fast) {
+            break;
+        }
+    }
+    if results.is_empty()
+        && let Some(wrong) = impossible
+    {
+        return Err(wrong);
+    }
+    invocation.report(Event::RunFinished {
+        results: results.clone(),
+        elapsed: started.elapsed(),
+        cancelled: interrupted,
+    });
     pipeline::write_run_results(invocation, parsed, &results, started.elapsed())?;
+    if let Some(wrong) = impossible {
+        return Err(wrong);
+    }
     // What builds has written one at its start, which holds all that is known if nothing was compiled.
     let compiled = results.iter().any(|result| result.compiled_code.is_some());
     if compiled || work == Work::Compile {
         pipeline::write_compiled_manifest(invocation, parsed, &results)?;
     }
-    Ok((results, watch.was_interrupted()))
+    Ok((results, interrupted))
+}
+
+/// Runs what is selected of one connection, then what it exports.
+fn carry_out_part(
+    invocation: &Invocation,
+    part: &Parsed,
+    selected: &BTreeSet<UniqueId>,
+    order: &WorkOrder,
+) -> Result<(Vec<Arc<NodeResult>>, bool), Vec<Diagnostic>> {
+    let settings = &invocation.settings;
+    let shared = invocation.sessions(part)?;
+    let (project, graph) = (&part.project, &part.graph);
+    let plan = plan(&project.manifest, graph, selected, order.work);
+    let (outbox, inbox) = channel();
+    let watch = interrupt::watch(outbox.clone(), &shared);
+    let options = RunOptions {
+        work: order.work,
+        threads: settings
+            .threads(order.threads)
+            .unwrap_or(part.target.threads),
+        on_failure: if settings.fail_fast {
+            OnFailure::Stop
+        } else {
+            OnFailure::GoOn
+        },
+        ask: order.ask.clone(),
+        lock_timeout: order.lock_timeout,
+    };
+    let (mut results, stopped) =
+        run::run(project, graph, &shared, &plan, options, (outbox, inbox))?;
+    let exports = matches!(order.work, Work::Build | Work::Run) && !stopped;
+    if exports && !watch.was_interrupted() {
+        let written = export::export(project, graph, &shared, selected, &order.ask, &results)?;
+        results.extend(written);
+    }
+    Ok((results, stopped || watch.was_interrupted()))
 }
 
 /// Names what was built last: it is likely what the user wants to look at.
@@ -441,17 +478,18 @@ fn show_seeds(
     parsed: &Parsed,
     results: &[Arc<NodeResult>],
 ) -> Result<(), Vec<Diagnostic>> {
-    let shared = invocation.sessions(parsed)?;
     for result in results {
         if result.status != NodeStatus::Success {
             continue;
         }
+        let part = parsed.part_of(&result.node.unique_id);
+        let shared = invocation.sessions(part)?;
         let Some(relation) = &result.node.relation else {
             continue;
         };
         let sql = format!("select * from {relation}");
         let table =
-            super::show::preview(parsed, &shared, &sql, Some(10)).map_err(|wrong| vec![*wrong])?;
+            super::show::preview(part, &shared, &sql, Some(10)).map_err(|wrong| vec![*wrong])?;
         super::show::print(
             invocation,
             Some(&result.node.name),

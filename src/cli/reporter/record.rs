@@ -326,6 +326,14 @@ impl Words {
                 let words = format!("{mark} hook: {}", hook_name(node));
                 (("LogHookEndLine", "Q033"), words, mark.to_owned())
             }
+            (ResourceType::Source, Error) => {
+                let words = format!("ERROR exporting to {}", node.name);
+                (("LogModelResult", "Q012"), words, "ERROR".to_owned())
+            }
+            (ResourceType::Source, _) => {
+                let words = format!("OK exported to {}", node.name);
+                (("LogModelResult", "Q012"), words, says("OK"))
+            }
             (_, NoOp) => {
                 let words = format!("NO-OP {description}");
                 (("LogNodeNoOpResult", "Q019"), words, "NO-OP".to_owned())
@@ -570,6 +578,7 @@ fn describe(node: &NodeFacts) -> String {
         ResourceType::Model if node.microbatch => format!("sql microbatch model {place}"),
         ResourceType::Model => format!("sql {} model {place}", node.materialization),
         ResourceType::Seed => format!("seed file {place}"),
+        ResourceType::Source => format!("export to {}", node.name),
         ResourceType::Analysis => format!("sql analysis {}", node.name),
         kind => format!("{} {}", kind.as_str().replace('_', " "), node.name),
     }

@@ -154,6 +154,7 @@ fn finished_running(results: &[Arc<NodeResult>], elapsed: Duration) -> Record {
             ResourceType::Model => format!("{} model", node.materialization),
             ResourceType::Operation => "project hook".to_owned(),
             ResourceType::Test => "data test".to_owned(),
+            ResourceType::Source => "export".to_owned(),
             kind => kind.as_str().replace('_', " "),
         };
         *kinds.entry(kind).or_default() += 1;

@@ -39,6 +39,8 @@ const KEYS: &[(&str, Kind, u8)] = &[
     ("meta", Kind::Mapping, NODE | SOURCE | OTHER),
     ("group", Kind::Text, NODE | OTHER),
     ("static_analysis", Kind::Any, NODE | SOURCE),
+    ("connection", Kind::Text, NODE | SOURCE),
+    ("export", Kind::Mapping, MODEL),
     ("alias", Kind::Text, NODE),
     ("schema", Kind::Text, NODE),
     ("database", Kind::Text, NODE),
@@ -92,6 +94,8 @@ const KEYS: &[(&str, Kind, u8)] = &[
     ("allow_empty", Kind::Bool, MODEL),
     ("retention", Kind::Any, MODEL | SOURCE),
     ("no_data", Kind::Texts, SOURCE),
+    ("gap", Kind::Word(&["missing", "carry"]), SOURCE),
+    ("retention_field", Kind::Text, MODEL),
     // Seeds.
     ("column_types", Kind::Mapping, SEED | MODEL),
     ("delimiter", Kind::Text, SEED),

@@ -132,10 +132,7 @@ pub fn look(
         layout: 0,
     };
     let ledger_exists = store.prepare().map_err(one)?;
-    let facts = RunFacts {
-        run: project.facts.invocation_id.clone(),
-        as_of: civil_text(ask.as_of),
-    };
+    let facts = run_facts(project, ask);
     let relations: Vec<RelationId> = followed.items.iter().map(|item| item.relation).collect();
     let mut read = match ledger_exists {
         true => store.read(&relations).map_err(one)?,
@@ -281,6 +278,32 @@ pub fn ledger_of(project: &Project) -> Ledger {
         .and_then(serde_json::Value::as_str)
         .unwrap_or_default();
     Ledger::new(facts.dialect, database, schema)
+}
+
+/// The run, as the ledger's rows name it.
+pub fn run_facts(project: &Project, ask: &Ask) -> RunFacts {
+    RunFacts {
+        run: project.facts.invocation_id.clone(),
+        as_of: civil_text(ask.as_of),
+    }
+}
+
+/// Makes the ledger where it is missing, for what writes into it without a look.
+///
+/// # Errors
+/// What the database says, and a ledger of a later release.
+pub fn prepare_ledger(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+) -> Result<(), Box<Diagnostic>> {
+    let mut store = Store {
+        project,
+        session,
+        ledger: ledger_of(project),
+        mode: Look::Recording,
+        layout: 0,
+    };
+    store.prepare().map(drop)
 }
 
 /// A moment of UTC as the ledger's literals write it.

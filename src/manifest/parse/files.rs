@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use serde_json::{Map, Value as Json, json};
 
-use super::names::Names;
+use super::connections::{self, Views};
 use super::properties::{Patch, Patches, Properties};
 use super::{Project, check_config, macros, partitions};
 use crate::config::has_jinja;
@@ -136,8 +136,7 @@ pub fn redirect(jobs: &[Job], all: &mut [Properties], diagnostics: &mut Vec<Diag
 
 /// Makes every node, in parallel.
 pub fn nodes(
-    project: &Project<'_>,
-    names: &Names,
+    views: &Views<'_>,
     patches: &Patches<'_>,
     jobs: &[Job],
     diagnostics: &mut Vec<Diagnostic>,
@@ -146,10 +145,11 @@ pub fn nodes(
         .iter()
         .map(|job| (job.kind, job.package, job.name.as_str()))
         .collect();
+    let packages = views.main().project.packages.len();
     let patch_of = |job: &Job| {
         // A node is described by its own package, or by another that has no such node itself.
         patches.node(job.kind, job.package, &job.name).or_else(|| {
-            let others = (0..project.packages.len()).filter(|&other| other != job.package);
+            let others = (0..packages).filter(|&other| other != job.package);
             others
                 .filter(|&other| !there.contains(&(job.kind, other, job.name.as_str())))
                 .find_map(|other| patches.node(job.kind, other, &job.name))
@@ -160,7 +160,7 @@ pub fn nodes(
         .map(|job| {
             let patch = patch_of(job);
             let used = patch.map(|patch| (job.kind, patch.properties.package, job.name.clone()));
-            (node(project, names, job, patch), used)
+            (node(views, job, patch), used)
         })
         .collect();
     let mut nodes = Vec::with_capacity(made.len());
@@ -173,12 +173,8 @@ pub fn nodes(
     (nodes, used)
 }
 
-fn node(
-    project: &Project<'_>,
-    names: &Names,
-    job: &Job,
-    patch: Option<Patch<'_>>,
-) -> (Node, Vec<Diagnostic>) {
+fn node(views: &Views<'_>, job: &Job, patch: Option<Patch<'_>>) -> (Node, Vec<Diagnostic>) {
+    let project = &views.main().project;
     let package = project.package(job.package);
     let mut fqn = vec![package.to_string()];
     let stem = job
@@ -191,9 +187,19 @@ fn node(
     if let Some(patch) = patch {
         config.merge(&patch.entry.config);
     }
+    let mut found = Vec::new();
+    let first_line = || Span::line(&job.file, 1);
+    let view = views.chosen(
+        &config,
+        || patch.map_or_else(first_line, |patch| patch.span()),
+        &mut found,
+    );
+    let project = &view.project;
+    let said = config.text(connections::KEY).map(str::to_owned);
     let mut node = Node {
         unique_id: format!("{}.{package}.{}", job.kind.as_str(), job.name).into(),
         resource_type: job.kind,
+        connection: view.name.clone(),
         package: Arc::clone(package),
         name: job.name.clone(),
         path: job.path.clone(),
@@ -228,7 +234,6 @@ fn node(
         node.patch_path = Some(format!("{described_by}://{}", patch.properties.file.path));
         node.patch_span = Some(patch.span());
     }
-    let mut found = Vec::new();
     let mut rendering = Rendering::new(project, job.package);
     let mut asked = (false, false, Vec::new());
     if job.kind != ResourceType::Seed && has_jinja(&node.file.text) {
@@ -255,8 +260,13 @@ fn node(
         }
     }
     lay_root_over(project, &mut node);
+    found.extend(connections::said_too_late(
+        &node,
+        said.as_deref(),
+        first_line(),
+    ));
     found.extend(
-        names
+        view.names
             .fill(project, job.package, &mut node, &mut |node| {
                 rendering.scope(node)
             })

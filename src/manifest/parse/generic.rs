@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value as Json};
 
+use super::connections::Views;
 use super::files::{Rendering, finish_config, lay_root_over};
-use super::names::Names;
 use super::properties::{Entry, Properties, SourceEntry, TableEntry, TestEntry, words};
 use super::{Project, check_config, macros, source_id, test_names};
 use crate::config::has_jinja;
@@ -35,6 +35,8 @@ struct Target {
     file_key: String,
     /// Its node; dbt knows none for a source.
     node: Option<UniqueId>,
+    /// Where its tests run.
+    connection: Option<Arc<str>>,
     /// Tags that all its tests inherit.
     tags: Vec<String>,
 }
@@ -56,8 +58,7 @@ enum Call {
 
 /// Makes the tests of every entry whose node exists.
 pub fn nodes(
-    project: &Project<'_>,
-    names: &Names,
+    views: &Views<'_>,
     all: &[Properties],
     nodes: &[Node],
     sources: &[Source],
@@ -70,8 +71,11 @@ pub fn nodes(
             .or_default()
             .push(node);
     }
-    let known: rustc_hash::FxHashSet<&UniqueId> =
-        sources.iter().map(|source| &source.unique_id).collect();
+    let known: FxHashMap<&UniqueId, &Source> = sources
+        .iter()
+        .map(|source| (&source.unique_id, source))
+        .collect();
+    let project = &views.main().project;
     let mut jobs = Vec::new();
     for properties in all {
         let package = project.package(properties.package);
@@ -91,16 +95,14 @@ pub fn nodes(
         }
         for source in &properties.sources {
             for table in &source.tables {
-                if known.contains(&source_id(package, &source.name, &table.name)) {
-                    source_jobs(&mut jobs, properties, source, table);
+                let id = source_id(package, &source.name, &table.name);
+                if let Some(known) = known.get(&id) {
+                    source_jobs(&mut jobs, properties, source, table, known);
                 }
             }
         }
     }
-    let made: Vec<_> = jobs
-        .par_iter()
-        .map(|job| node(project, names, job))
-        .collect();
+    let made: Vec<_> = jobs.par_iter().map(|job| node(views, job)).collect();
     let mut tests = Vec::with_capacity(made.len());
     for (node, errors) in made {
         tests.extend(node);
@@ -126,6 +128,7 @@ fn node_jobs<'a>(
         }),
         file_key: format!("{}s.{}", entry.kind.as_str(), entry.name),
         node: Some(node.unique_id.clone()),
+        connection: node.connection.clone(),
         tags: Vec::new(),
     });
     let columns = entry.columns.iter().flat_map(|column| {
@@ -151,6 +154,7 @@ fn source_jobs<'a>(
     properties: &'a Properties,
     source: &'a SourceEntry,
     table: &'a TableEntry,
+    made: &Source,
 ) {
     let tags = [source.facts.get("tags"), table.facts.get("tags")];
     let target = Arc::new(Target {
@@ -163,6 +167,7 @@ fn source_jobs<'a>(
         }),
         file_key: format!("sources.{}", source.name),
         node: None,
+        connection: made.connection.clone(),
         tags: tags.into_iter().flatten().flat_map(words).collect(),
     });
     let columns = table.columns.iter().flat_map(|column| {
@@ -183,13 +188,15 @@ fn source_jobs<'a>(
     );
 }
 
-fn node(project: &Project<'_>, names: &Names, job: &Job<'_>) -> (Option<Node>, Vec<Diagnostic>) {
+fn node(views: &Views<'_>, job: &Job<'_>) -> (Option<Node>, Vec<Diagnostic>) {
     let Job {
         properties,
         target,
         entry,
         ..
     } = job;
+    let view = views.of(target.connection.as_ref());
+    let project = &view.project;
     let package = project.package(properties.package);
     let namespace = entry.namespace.as_deref();
     let span = Span::new(&properties.file, entry.range.clone());
@@ -245,6 +252,7 @@ fn node(project: &Project<'_>, names: &Names, job: &Job<'_>) -> (Option<Node>, V
     let mut node = Node {
         unique_id: format!("test.{package}.{}.{hash}", name.full).into(),
         resource_type: ResourceType::Test,
+        connection: view.name.clone(),
         package: Arc::clone(package),
         path: format!("{}.sql", name.short),
         original_path: original_path.clone(),
@@ -306,9 +314,11 @@ fn node(project: &Project<'_>, names: &Names, job: &Job<'_>) -> (Option<Node>, V
         }
     }
     lay_root_over(project, &mut node);
-    let named = names.fill(project, properties.package, &mut node, &mut |node| {
-        rendering.scope(node)
-    });
+    let named = view
+        .names
+        .fill(project, properties.package, &mut node, &mut |node| {
+            rendering.scope(node)
+        });
     found.extend(named.err().map(|error| *error));
     finish_config(project, &mut node, None);
     (Some(node), found)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::Project;
+use super::connections::Views;
 use super::files;
 use super::partitions::of_microbatch;
 use crate::diagnostic::{Code, Diagnostic, nearest};
@@ -16,7 +17,8 @@ use crate::source::Span;
 const STRATEGY: &str = "get_incremental_microbatch_sql";
 
 /// Gives each microbatch model its [`Microbatch`].
-pub fn fill(project: &Project<'_>, manifest: &mut Manifest, diagnostics: &mut Vec<Diagnostic>) {
+pub fn fill(views: &Views<'_>, manifest: &mut Manifest, diagnostics: &mut Vec<Diagnostic>) {
+    let project = &views.main().project;
     let models: Vec<UniqueId> = manifest
         .nodes
         .values()
@@ -42,8 +44,9 @@ pub fn fill(project: &Project<'_>, manifest: &mut Manifest, diagnostics: &mut Ve
         // As dbt shows it: a date has become a time.
         let begin = microbatch::iso_local(model.begin).into();
         node.config.set.insert("begin".to_owned(), begin);
-        if model.concurrent == Some(true) {
-            forced.push(place(node));
+        let dialect = views.of(node.connection.as_ref()).project.target.dialect;
+        if model.concurrent == Some(true) && !dialect.concurrent_batches {
+            forced.push((dialect.name, place(node)));
         }
         if node.upkeep.when_stale {
             // It has opted in to the engine, which builds its batches when they are stale.
@@ -51,17 +54,15 @@ pub fn fill(project: &Project<'_>, manifest: &mut Manifest, diagnostics: &mut Ve
         }
         node.microbatch = Some(Arc::new(model));
     }
-    let dialect = project.target.dialect;
-    if !dialect.concurrent_batches && !forced.is_empty() {
-        let message = format!(
-            "`concurrent_batches` is true, but {} takes batches one after another",
-            dialect.name
-        );
+    let more = forced.len().saturating_sub(1);
+    if let Some((dialect, place)) = forced.into_iter().next() {
+        let message =
+            format!("`concurrent_batches` is true, but {dialect} takes batches one after another");
         let mut warning = Diagnostic::warning(Code::SequentialBatches, message);
-        if forced.len() > 1 {
-            warning = warning.note(format!("and in {} more places", forced.len() - 1));
+        if more > 0 {
+            warning = warning.note(format!("and in {more} more places"));
         }
-        diagnostics.push(warning.at(forced.swap_remove(0)));
+        diagnostics.push(warning.at(place));
     }
 }
 

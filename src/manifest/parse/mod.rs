@@ -3,7 +3,9 @@
 //! Property files are read first, then every file makes its node on some thread of its own, then
 //! names are resolved. The order of files decides nothing: results are sorted.
 
+mod connections;
 mod docs;
+mod exports;
 mod files;
 mod generic;
 mod macros;
@@ -24,8 +26,9 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 use serde_json::Value as Json;
 
+pub use self::connections::Connection;
+use self::connections::Views;
 use self::docs::Docs;
-use self::names::Names;
 use self::properties::{Patches, Properties};
 use super::{Manifest, Node, ResourceType, Source, UniqueId};
 use crate::config::has_jinja;
@@ -40,39 +43,39 @@ use crate::source::{SourceFile, Span};
 
 /// Makes the manifest of a project and its packages (root first).
 ///
-/// What is wrong comes beside it, warnings among errors; a node that has an error is left in where
+/// `main` is the target's own connection, `others` are those that it has beside it. What is wrong comes beside it, warnings among errors; a node that has an error is left in where
 /// it can be, so that it is not reported again by whatever reads it.
 pub fn parse(
     packages: &[Package],
-    engine: &Engine,
-    facts: &Arc<ProjectFacts>,
-    target: &Target,
+    main: &Connection<'_>,
+    others: &[Connection<'_>],
 ) -> (Manifest, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
-    let project = Project::new(packages, engine, facts, target, &mut diagnostics);
+    let facts = main.facts;
+    let project = Project::new(packages, main, &mut diagnostics);
+    let views = Views::new(project, others);
+    let project = &views.main().project;
     let docs = Arc::new(Docs::read(packages, &mut diagnostics));
-    let mut properties = read_properties(&project, &docs, &mut diagnostics);
+    let mut properties = read_properties(project, &docs, &mut diagnostics);
     let jobs = files::jobs(packages, &mut diagnostics);
     files::redirect(&jobs, &mut properties, &mut diagnostics);
     let patches = Patches::new(&properties, &mut diagnostics);
-    let names = Names::new(&project);
 
-    let (mut nodes, used) = files::nodes(&project, &names, &patches, &jobs, &mut diagnostics);
+    let (mut nodes, used) = files::nodes(&views, &patches, &jobs, &mut diagnostics);
     let mut manifest = Manifest {
         project: Arc::clone(&facts.project),
-        macros: macros::macros(&project, &patches),
+        macros: macros::macros(project, &patches),
         docs: docs.to_blocks(),
         ..Manifest::default()
     };
     patches.unused(&used, &nodes, &manifest.macros, &mut diagnostics);
 
-    let mut sources = sources::sources(&project, &properties, &mut diagnostics);
+    let mut sources = sources::sources(&views, &properties, &mut diagnostics);
     for source in sources.iter_mut().filter(|source| is_enabled(source)) {
         partitions::of_source(source, &mut diagnostics);
     }
     nodes.extend(generic::nodes(
-        &project,
-        &names,
+        &views,
         &properties,
         &nodes,
         &sources,
@@ -84,9 +87,11 @@ pub fn parse(
     let fqns = fqns.chain(sources.iter().map(|source| ("source", &source.fqn[..])));
     diagnostics.extend(project.trees.unused(fqns));
     unsupported(packages, &properties, &nodes, &mut diagnostics);
-    resolve::fill(&project, &mut manifest, nodes, sources, &mut diagnostics);
-    microbatch::fill(&project, &mut manifest, &mut diagnostics);
-    partitions::fill_reads(&project, &mut manifest, &mut diagnostics);
+    resolve::fill(&views, &mut manifest, nodes, sources, &mut diagnostics);
+    microbatch::fill(&views, &mut manifest, &mut diagnostics);
+    partitions::fill_reads(&views, &mut manifest, &mut diagnostics);
+    exports::fill(&views, &mut manifest, &mut diagnostics);
+    connections::check_reads(&manifest, &mut diagnostics);
     (manifest, diagnostics)
 }
 
@@ -96,21 +101,25 @@ struct Project<'a> {
     engine: &'a Engine,
     facts: &'a Arc<ProjectFacts>,
     target: &'a Target,
-    trees: ConfigTrees,
+    trees: Arc<ConfigTrees>,
     /// The dialect's quoting with the root project's over it.
     quoting: Quoting,
     /// What YAML sees, by package.
-    yaml: Vec<Scope>,
+    yaml: Arc<Vec<Scope>>,
 }
 
 impl<'a> Project<'a> {
     fn new(
         packages: &'a [Package],
-        engine: &'a Engine,
-        facts: &'a Arc<ProjectFacts>,
-        target: &'a Target,
+        main: &Connection<'a>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Project<'a> {
+        let Connection {
+            engine,
+            facts,
+            target,
+            ..
+        } = *main;
         let yaml: Vec<Scope> = packages
             .iter()
             .map(|package| Scope {
@@ -127,24 +136,27 @@ impl<'a> Project<'a> {
         let projects = packages.iter().map(|package| &package.project);
         let (trees, errors) = ConfigTrees::new(projects, &render);
         diagnostics.extend(errors);
-        let said = packages
-            .first()
-            .map(|root| root.project.quoting)
-            .unwrap_or_default();
-        let own = target.dialect.quoting;
-        let quoting = Quoting {
-            database: said.database.unwrap_or(own.database),
-            schema: said.schema.unwrap_or(own.schema),
-            identifier: said.identifier.unwrap_or(own.identifier),
-        };
         Project {
             packages,
             engine,
             facts,
             target,
-            trees,
-            quoting,
-            yaml,
+            trees: Arc::new(trees),
+            quoting: quoting_of(packages, target),
+            yaml: Arc::new(yaml),
+        }
+    }
+
+    /// The same project as another connection sees it; YAML is as the main one's.
+    fn seen_by(&self, connection: &Connection<'a>) -> Project<'a> {
+        Project {
+            packages: self.packages,
+            engine: connection.engine,
+            facts: connection.facts,
+            target: connection.target,
+            trees: Arc::clone(&self.trees),
+            quoting: quoting_of(self.packages, connection.target),
+            yaml: Arc::clone(&self.yaml),
         }
     }
 
@@ -176,6 +188,20 @@ impl<'a> Project<'a> {
                 identifier,
             )
         }
+    }
+}
+
+/// The dialect's quoting with the root project's over it.
+fn quoting_of(packages: &[Package], target: &Target) -> Quoting {
+    let said = packages
+        .first()
+        .map(|root| root.project.quoting)
+        .unwrap_or_default();
+    let own = target.dialect.quoting;
+    Quoting {
+        database: said.database.unwrap_or(own.database),
+        schema: said.schema.unwrap_or(own.schema),
+        identifier: said.identifier.unwrap_or(own.identifier),
     }
 }
 

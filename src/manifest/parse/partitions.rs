@@ -11,15 +11,21 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span as Duration};
 use serde_json::{Map, Value as Json};
 
-use super::{Project, files};
+use super::connections::Views;
+use super::{exports, files};
 use crate::calendar::{Calendar, Granularity, Mapping, PartitionRange, parse_moment};
 use crate::config::node_config::NodeConfig;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::jinja::Reading;
-use crate::manifest::partitioning::{ContentHash, FieldType, OnCodeChange, Partitioning, Read};
+use crate::manifest::partitioning::{
+    ContentHash, FieldType, Gap, OnCodeChange, Partitioning, Read,
+};
 use crate::manifest::{Manifest, Node, ResourceType, Source, UniqueId};
 use crate::microbatch::{BatchSize, Microbatch};
 use crate::source::Span;
+
+/// The materialization whose rows have a retention without being partitioned.
+const ODS_TABLE: &str = "ods_table";
 
 /// The keys of a `partition_by` mapping.
 const FIELDS: [&str; 4] = ["field", "granularity", "timezone", "data_type"];
@@ -34,6 +40,9 @@ pub fn of_node(
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let place = files::place(node);
+    if node.resource_type == ResourceType::Model && node.materialization() == ODS_TABLE {
+        node.upkeep.kept = exports::kept(node, diagnostics);
+    }
     node.upkeep.one_by_one = one_by_one;
     node.upkeep.when_stale = node.config.text("rebuild") == Some("when_stale");
     let builds_table = matches!(node.materialization(), "incremental" | "table");
@@ -166,6 +175,7 @@ pub fn of_microbatch(model: &Microbatch) -> Partitioning {
         allow_empty: true,
         retention: None,
         no_data: BTreeSet::new(),
+        gap: Gap::Missing,
     }
 }
 
@@ -290,6 +300,10 @@ impl Reader<'_> {
                 .unwrap_or(false),
             retention: self.count("retention"),
             no_data: self.no_data(granularity),
+            gap: match self.config.text("gap") {
+                Some("carry") => Gap::Carry,
+                _ => Gap::Missing,
+            },
         })
     }
 
@@ -400,11 +414,7 @@ impl Reader<'_> {
 /// Says of every model what it reads, and refuses mappings that mean nothing.
 ///
 /// Does nothing for a project that has nothing that the engine follows.
-pub fn fill_reads(
-    project: &Project<'_>,
-    manifest: &mut Manifest,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
+pub fn fill_reads(views: &Views<'_>, manifest: &mut Manifest, diagnostics: &mut Vec<Diagnostic>) {
     let followed = manifest.nodes.values().any(|node| node.upkeep.is_managed());
     let ids: Vec<UniqueId> = manifest.nodes.keys().cloned().collect();
     for id in ids {
@@ -424,7 +434,7 @@ pub fn fill_reads(
     if followed {
         for node in manifest.nodes.values() {
             short_retention(manifest, node, diagnostics);
-            other_database(project, node, diagnostics);
+            other_database(views, node, diagnostics);
         }
     }
 }
@@ -644,17 +654,18 @@ fn reach(mapping: Mapping, own: &Calendar, parent: &Calendar) -> i32 {
 }
 
 /// The ledger and what it tells of are written in one transaction, so they are in one database.
-fn other_database(project: &Project<'_>, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+fn other_database(views: &Views<'_>, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     if !node.upkeep.is_managed() {
         return;
     }
     let database = node.relation.database.as_deref().unwrap_or_default();
-    if database.is_empty() || database.eq_ignore_ascii_case(&project.target.database) {
+    let target = views.of(node.connection.as_ref()).project.target;
+    if database.is_empty() || database.eq_ignore_ascii_case(&target.database) {
         return;
     }
     let message = format!(
         "`{}` is built in the database `{database}`, and the ledger is in `{}`",
-        node.name, project.target.database
+        node.name, target.database
     );
     let error = Diagnostic::error(Code::Unsupported, message).at(files::place(node));
     diagnostics.push(

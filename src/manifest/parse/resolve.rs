@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::connections::Views;
 use super::{Project, described, files, is_enabled, sorted};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::dialect::Folding;
@@ -14,7 +15,7 @@ use crate::source::Span;
 
 /// Resolves every name, and fills the manifest with nodes and sources, enabled and disabled.
 pub fn fill(
-    project: &Project<'_>,
+    views: &Views<'_>,
     manifest: &mut Manifest,
     nodes: Vec<Node>,
     sources: Vec<Source>,
@@ -23,14 +24,14 @@ pub fn fill(
     let (mut nodes, mut disabled): (Vec<Node>, Vec<Node>) =
         nodes.into_iter().partition(|node| node.config.enabled());
     drop_duplicates(&mut nodes, diagnostics);
-    let index = Index::new(project, &nodes, &disabled, &sources);
+    let index = Index::new(&views.main().project, &nodes, &disabled, &sources);
     let resolved: Vec<_> = nodes.par_iter().map(|node| index.resolve(node)).collect();
     let names = index.into_orphans(&nodes, &resolved);
     for (node, found) in nodes.iter_mut().zip(resolved) {
         node.depends_on = found.ids;
         diagnostics.extend(found.diagnostics);
     }
-    ambiguous(project, &nodes, diagnostics);
+    ambiguous(views, &nodes, diagnostics);
     // A test whose node is not there is not run, as in dbt.
     let (kept, orphans): (Vec<Node>, Vec<Node>) = nodes
         .into_iter()
@@ -124,19 +125,20 @@ fn is_refable(node: &Node) -> bool {
 }
 
 /// Two nodes must not build one relation.
-fn ambiguous(project: &Project<'_>, nodes: &[Node], diagnostics: &mut Vec<Diagnostic>) {
-    let dialect = project.target.dialect;
-    let mut built: FxHashMap<String, &Node> = FxHashMap::default();
+fn ambiguous(views: &Views<'_>, nodes: &[Node], diagnostics: &mut Vec<Diagnostic>) {
+    let mut built: FxHashMap<(Option<&Arc<str>>, String), &Node> = FxHashMap::default();
     for node in nodes
         .iter()
         .filter(|node| is_refable(node) && !node.is_ephemeral())
     {
+        let connection = node.connection.as_ref();
+        let dialect = views.of(connection).project.target.dialect;
         let rendered = node.relation.render(dialect);
         let key = match dialect.folding {
             Folding::Insensitive => rendered.to_lowercase(),
             Folding::Lower | Folding::Upper => rendered.clone(),
         };
-        let Some(first) = built.insert(key, node) else {
+        let Some(first) = built.insert((connection, key), node) else {
             continue;
         };
         let message = format!("`{}` and `{}` both build {rendered}", first.name, node.name);

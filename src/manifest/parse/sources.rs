@@ -3,8 +3,9 @@
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value as Json};
 
+use super::connections::Views;
 use super::properties::{Properties, SourceEntry, TableEntry, words};
-use super::{Project, source_id};
+use super::source_id;
 use crate::config::node_config::{Layer, NodeConfig};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::manifest::{Source, UniqueId};
@@ -13,7 +14,7 @@ use crate::source::Span;
 
 /// Makes every source; a table that is declared twice is an error.
 pub fn sources(
-    project: &Project<'_>,
+    views: &Views<'_>,
     all: &[Properties],
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Source> {
@@ -22,7 +23,7 @@ pub fn sources(
     for properties in all {
         for entry in &properties.sources {
             for table in &entry.tables {
-                let source = source(project, properties, entry, table);
+                let source = source(views, properties, entry, table, diagnostics);
                 if let Some(first) = seen.insert(source.unique_id.clone(), source.span.clone()) {
                     let message = format!(
                         "the source `{}.{}` is declared twice",
@@ -41,11 +42,13 @@ pub fn sources(
 }
 
 fn source(
-    project: &Project<'_>,
+    views: &Views<'_>,
     properties: &Properties,
     entry: &SourceEntry,
     table: &TableEntry,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> Source {
+    let project = &views.main().project;
     let package = project.package(properties.package);
     let path = &properties.file.path;
     let mut fqn = vec![package.to_string()];
@@ -105,6 +108,9 @@ fn source(
         config.merge(over);
     }
 
+    let span = Span::new(&properties.file, table.range.clone());
+    let view = views.chosen(&config, || span.clone(), diagnostics);
+    let project = &view.project;
     let mut quoting = Map::new();
     for facts in [&entry.facts, &table.facts] {
         if let Some(Json::Object(more)) = facts.get("quoting") {
@@ -134,7 +140,8 @@ fn source(
         name: table.name.clone(),
         fqn,
         original_path: path.clone(),
-        span: Span::new(&properties.file, table.range.clone()),
+        span,
+        connection: view.name.clone(),
         relation,
         identifier,
         source_description: entry.description.clone(),

@@ -33,6 +33,7 @@ fn cut() -> Arc<Partitioning> {
         allow_empty: false,
         retention: None,
         no_data: BTreeSet::new(),
+        gap: Default::default(),
     })
 }
 

@@ -30,6 +30,20 @@ pub fn s3_url() -> String {
     )
 }
 
+/// Makes a bucket of the S3 server, unless it is there; clients can only use what is there.
+pub fn make_bucket(name: &str) {
+    use std::io::{Read as _, Write as _};
+    let url = s3_url();
+    let host = url.strip_prefix("http://").expect("an http:// url");
+    let mut stream = std::net::TcpStream::connect(host).expect("a connection");
+    let head = format!(
+        "PUT /{name} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+}
+
 /// The fields of a profile that reach the server of [`postgres_url`].
 pub fn postgres_fields(schema: &str) -> Map<String, Json> {
     let url = postgres_url();
@@ -66,6 +80,7 @@ pub fn target(dialect: &'static Dialect, fields: Map<String, Json>) -> Target {
         fields,
         span: None,
         file: None,
+        connections: Vec::new(),
     }
 }
 

@@ -1,0 +1,335 @@
+//! Several connections in one project: what lives where, and what is handed from one to another.
+
+use serde_json::{Value as Json, json};
+
+use crate::support::live::{by_hand, rows};
+use crate::support::sandbox::{Ran, Sandbox};
+use crate::support::{drop_postgres_schemas, postgres_fields};
+
+/// A store on Postgres, whose tables others fill, and a warehouse in a file.
+struct Pair {
+    sandbox: Sandbox,
+    base: String,
+}
+
+impl Pair {
+    /// `landing` is where the files go, below the project's root or in a bucket.
+    fn new(name: &str, landing: &str) -> Pair {
+        let (schema, base) = (format!("{name}_ods"), format!("{name}_base"));
+        drop_postgres_schemas(&[&schema, &base, &format!("{name}_ledger")]);
+        by_hand(&format!(
+            "create schema {base};
+             create table {base}.orders (id integer, title text, placed_at timestamp);
+             create table {base}.product (id integer, title text);
+             insert into {base}.orders
+             select i, (array['plain', 'a, \"b\"', '', null])[1 + i % 4], timestamp '2026-11-01' + i * interval '6 hours'
+             from generate_series(0, 15) as i;
+             insert into {base}.product values (1, 'one'), (2, 'two')"
+        ));
+        let mut ods = postgres_fields(&schema);
+        ods.insert("threads".into(), 2.into());
+        let profile = json!({"shop": {"target": "dev", "outputs": {"dev": {
+            "type": "duckdb", "path": "shop.duckdb", "connections": {"ods": ods},
+        }}}});
+        let files = FILES.replace("BASE", &base).replace("LANDING", landing);
+        let sandbox = Sandbox::new(&format!("# file: profiles.yml\n{profile}\n{files}"))
+            .with_env("DAYGRAIN_LEDGER_SCHEMA", &format!("{name}_ledger"));
+        Pair { sandbox, base }
+    }
+
+    #[track_caller]
+    fn build(&self, as_of: &str, more: &[&str], code: i32) -> Ran {
+        let args = [&["build", "--as-of", as_of], more].concat();
+        self.sandbox.run(&args).expect(code)
+    }
+
+    /// What the last run said of a node or a source.
+    fn said(&self, id: &str) -> String {
+        let results: Json =
+            serde_json::from_str(&self.sandbox.read("target/run_results.json")).unwrap();
+        let mut results = results["results"].as_array().unwrap().iter();
+        let result = results.find(|result| result["unique_id"] == id);
+        result.map_or_else(String::new, |result| {
+            format!(
+                "{}: {}",
+                result["status"].as_str().unwrap(),
+                result["message"].as_str().unwrap_or_default()
+            )
+        })
+    }
+
+    fn orders(&self) -> String {
+        self.counted("orders")
+    }
+
+    /// Rows by day, as the warehouse has them.
+    fn counted(&self, model: &str) -> String {
+        let sql = format!(
+            "select cast(partition_date as varchar) as day, count(*) as n from {{{{ ref('{model}') }}}} group by 1 order by 1"
+        );
+        let rows = self.sandbox.rows(&sql, &[]);
+        let rows = rows
+            .iter()
+            .map(|row| format!("{}:{}", &row["day"].as_str().unwrap()[8..], row["n"]));
+        rows.collect::<Vec<_>>().join(" ")
+    }
+}
+
+const FILES: &str = "# file: dbt_project.yml
+name: shop
+profile: shop
+models:
+  shop:
+    ods: {+connection: ods}
+# file: models/ods/orders_by_day.sql
+{{ config(export={'to': 'landing.orders', 'order_by': ['id']}) }}
+select id, title, placed_at, cast(placed_at as date) as partition_date from {{ source('base', 'orders') }}
+# file: models/ods/product_today.sql
+{{ config(export={'to': 'landing.product', 'mode': 'dump', 'order_by': 'id'}) }}
+select id, title, '{{ target.type }}' as made_by from {{ source('base', 'product') }}
+# file: models/orders.sql
+{{ config(materialized='incremental', partition_by='partition_date', begin='2026-11-01') }}
+select id, title, placed_at, partition_date from {{ source('landing', 'orders') }}
+# file: models/product.sql
+{{ config(materialized='incremental', partition_by='partition_date', begin='2026-11-04') }}
+select id, title, made_by, partition_date from {{ source('landing', 'product') }}
+# file: models/schema.yml
+models:
+  - name: orders_by_day
+    columns: [{name: id, data_tests: [unique, not_null]}]
+  - name: orders
+    columns: [{name: id, data_tests: [unique]}]
+sources:
+  - name: base
+    schema: BASE
+    config: {connection: ods}
+    tables: [{name: orders}, {name: product}]
+  - name: landing
+    config: {partition_by: partition_date, begin: '2026-11-01'}
+    tables:
+      - name: orders
+        external: {location: 'LANDING/orders/partition_date={partition_date}/*.csv'}
+        columns:
+          - {name: id, data_type: integer}
+          - {name: title, data_type: varchar}
+          - {name: placed_at, data_type: timestamp}
+          - {name: partition_date, data_type: date}
+      - name: product
+        config: {begin: '2026-11-04', gap: carry}
+        external: {location: 'LANDING/product/partition_date={partition_date}/*.csv'}
+        columns:
+          - {name: id, data_type: integer}
+          - {name: title, data_type: varchar}
+          - {name: made_by, data_type: varchar}
+          - {name: partition_date, data_type: date}
+";
+
+const ORDERS: &str = "source.shop.landing.orders";
+const PRODUCT: &str = "source.shop.landing.product";
+
+#[test]
+fn rows_go_from_one_connection_to_the_other_by_files() {
+    goes_by_files(&Pair::new("exports_files", "landing"));
+}
+
+#[test]
+fn a_bucket_is_a_landing_too() {
+    let url = crate::support::s3_url();
+    crate::support::make_bucket("exports-bucket");
+    let mut pair = Pair::new("exports_bucket", "s3://exports-bucket/landing");
+    for (name, value) in [
+        ("AWS_ENDPOINT_URL", url.as_str()),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ALLOW_HTTP", "true"),
+    ] {
+        pair.sandbox = pair.sandbox.with_env(name, value);
+    }
+    goes_by_files(&pair);
+}
+
+fn goes_by_files(pair: &Pair) {
+    pair.build("2026-11-05", &[], 0);
+    assert_eq!(
+        pair.said(ORDERS),
+        "success: EXPORT 4 days, 4 changed, 16 rows"
+    );
+    assert_eq!(
+        pair.said(PRODUCT),
+        "success: EXPORT 1 day, 1 changed, 2 rows"
+    );
+    assert_eq!(pair.orders(), "01:4 02:4 03:4 04:4");
+    let sql = "select count(*) as all_rows, count(title) as titles, count(*) filter (title = '') as empty, max(title) as most
+        from {{ ref('orders') }}";
+    assert_eq!(
+        pair.sandbox.rows(sql, &[]),
+        [json!({"all_rows": 16, "titles": 12, "empty": 4, "most": "plain"})]
+    );
+    let made = pair
+        .sandbox
+        .rows("select distinct made_by from {{ ref('product') }}", &[]);
+    assert_eq!(made, [json!({"made_by": "postgres"})]);
+
+    // Nothing new: the files stay, and so does the warehouse.
+    pair.build("2026-11-05", &[], 0);
+    assert_eq!(
+        pair.said(ORDERS),
+        "success: EXPORT 4 days, 0 changed, 16 rows"
+    );
+    assert_eq!(pair.said(PRODUCT), "success: EXPORT, nothing new");
+    assert_eq!(pair.said("model.shop.orders"), "no-op: fresh");
+
+    // A late row makes its own day new, and a price of today is no matter of yesterday's dump.
+    by_hand(&format!(
+        "insert into {0}.orders values (99, 'late', '2026-11-02 23:59:59'); update {0}.product set title = 'ONE' where id = 1",
+        pair.base
+    ));
+    let ran = pair.build("2026-11-05", &[], 0);
+    assert_eq!(
+        pair.said(ORDERS),
+        "success: EXPORT 4 days, 1 changed, 17 rows"
+    );
+    assert_eq!(pair.said(PRODUCT), "success: EXPORT, nothing new");
+    assert!(
+        ran.stdout.contains("2026-11-02 of main.orders"),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(pair.orders(), "01:4 02:5 03:4 04:4");
+
+    // Two mornings were missed: the days without a dump are copies, and say so.
+    pair.build("2026-11-08", &[], 0);
+    assert_eq!(
+        pair.said(PRODUCT),
+        "success: EXPORT 3 days, 3 changed, 6 rows, carried over to 2026-11-05, 2026-11-06"
+    );
+    assert_eq!(
+        pair.said(ORDERS),
+        "success: EXPORT 7 days, 3 changed, 17 rows"
+    );
+    assert_eq!(pair.counted("product"), "04:2 05:2 06:2 07:2");
+    let titles = "select string_agg(title, ' ' order by partition_date) as titles from {{ ref('product') }} where id = 1";
+    assert_eq!(
+        pair.sandbox.rows(titles, &[]),
+        [json!({"titles": "one one one ONE"})]
+    );
+    // Days without orders are exported as empty files, not left out.
+    assert_eq!(pair.orders(), "01:4 02:5 03:4 04:4");
+    let ledger = format!("{}_ledger", pair.base.trim_end_matches("_base"));
+    let recorded = rows(&format!(
+        "select part - (date '2026-11-01' - date '1970-01-01'), carried_from - (date '2026-11-01' - date '1970-01-01') from {ledger}.exports where source = '{PRODUCT}' order by part"
+    ));
+    assert_eq!(recorded, "3|null\n4|3\n5|3\n6|null");
+}
+
+#[test]
+fn a_test_that_fails_holds_its_export_back_and_no_other() {
+    let pair = Pair::new("exports_held", "landing");
+    pair.build("2026-11-05", &[], 0);
+    by_hand(&format!(
+        "insert into {}.orders values (3, 'twice', '2026-11-04')",
+        pair.base
+    ));
+    pair.build("2026-11-06", &[], 1);
+    assert!(
+        pair.said(ORDERS).starts_with("skipped: "),
+        "{}",
+        pair.said(ORDERS)
+    );
+    assert_eq!(
+        pair.said(PRODUCT),
+        "success: EXPORT 1 day, 1 changed, 2 rows"
+    );
+    assert_eq!(pair.orders(), "01:4 02:4 03:4 04:4");
+    // The reader says what it waits for.
+    let said = pair
+        .sandbox
+        .run(&["build", "--as-of", "2026-11-06", "--select", "orders"])
+        .expect(1);
+    assert!(
+        said.stdout
+            .contains("landing.orders 2026-11-05, which is missing"),
+        "{}",
+        said.stdout
+    );
+}
+
+#[test]
+fn each_connection_is_asked_for_what_lives_in_it() {
+    let pair = Pair::new("exports_parts", "landing");
+    pair.build("2026-11-05", &["--select", "+orders"], 0);
+    assert_eq!(pair.said(PRODUCT), "");
+    let listed = pair
+        .sandbox
+        .run(&["ls", "--select", "+orders", "--quiet"])
+        .expect(0);
+    assert_eq!(
+        listed.stdout,
+        "shop.not_null_orders_by_day_id\nshop.ods.orders_by_day\nshop.orders\nshop.unique_orders_by_day_id\nshop.unique_orders_id\nsource:shop.base.orders\nsource:shop.landing.orders\n"
+    );
+    let show = |node: &str| {
+        pair.sandbox
+            .run(&["show", "--quiet", "--select", node, "--limit", "1"])
+            .expect(0)
+    };
+    assert!(show("orders_by_day").stdout.contains("plain"));
+    assert!(show("orders").stdout.contains("2026-11-04"));
+    pair.sandbox
+        .run(&["why", "orders", "2026-11-02", "--as-of", "2026-11-05"])
+        .expect(0);
+    pair.sandbox
+        .run(&["partitions", "landing.orders", "--as-of", "2026-11-05"])
+        .expect(0);
+    let checked = pair.sandbox.run(&["debug"]).expect(0).stdout;
+    assert!(
+        checked.contains("Connection `ods`:") && checked.contains("type: postgres"),
+        "{checked}"
+    );
+    // dbt's artifact has the nodes of both.
+    let manifest: Json = serde_json::from_str(&pair.sandbox.read("target/manifest.json")).unwrap();
+    assert!(manifest["nodes"]["model.shop.orders_by_day"].is_object());
+    assert!(manifest["nodes"]["model.shop.orders"].is_object());
+}
+
+#[test]
+fn what_is_wrong_with_connections_is_told_at_once() {
+    let sandbox = Sandbox::new(
+        "# file: profiles.yml
+shop:
+  target: dev
+  outputs:
+    dev:
+      type: duckdb
+      path: shop.duckdb
+      connections:
+        ods: {type: postgres, host: h, user: u, password: p, port: 1, dbname: d, schema: s}
+# file: dbt_project.yml
+name: shop
+profile: shop
+# file: models/there.sql
+select 1 as id
+# file: models/here.sql
+select * from {{ ref('there') }} join {{ source('base', 'orders') }} on true
+# file: models/unknown.sql
+select 1 as id
+# file: models/late.sql
+{{ config(connection='ods') }}
+select 1 as id
+# file: models/schema.yml
+models:
+  - name: there
+    config: {connection: ods}
+    columns: [{name: id, data_tests: [{relationships: {to: \"ref('here')\", field: id}}]}]
+  - name: unknown
+    config: {connection: odds}
+sources:
+  - name: base
+    config: {connection: ods}
+    tables: [{name: orders}]
+",
+    );
+    let ran = sandbox.run(&["parse"]).expect(2);
+    let (_, told) = ran.stdout.split_once("Parsing Error\n").expect("errors");
+    insta::assert_snapshot!(told);
+}
