@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::Project;
 use super::event::{Event, NodeFacts, NodeResult, NodeStatus};
-use super::look::{Ask, bounds, ledger_of, prepare_ledger, run_facts};
+use super::look::{Ask, bounds, has_ledger, ledger_of, prepare_ledger, run_facts};
 use super::run::empty_result;
 use super::schemas::plain_scope;
 use super::session::{Session, SessionShared};
@@ -117,6 +117,51 @@ pub fn export(
         }
     }
     Ok(ended)
+}
+
+/// The partitions of sources that [`export`] would write, where their rows have changed.
+///
+/// # Errors
+/// As [`export`], and what the database says; nothing is written.
+pub fn expected(
+    project: &Arc<Project>,
+    graph: &Graph,
+    session: &Arc<Session>,
+    selected: &BTreeSet<UniqueId>,
+    ask: &Ask,
+) -> Result<Vec<(UniqueId, PartitionRange)>, Vec<Diagnostic>> {
+    let tasks = tasks(project, selected)?;
+    if tasks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let one = |wrong: Box<Diagnostic>| vec![*wrong];
+    session.begin_node(project, None);
+    let is_known = has_ledger(project, session).map_err(one)?;
+    let place = Place {
+        project,
+        graph,
+        session: Arc::clone(session),
+        ledger: ledger_of(project),
+        run: run_facts(project, ask),
+        ask,
+        unrecorded: Vec::new(),
+    };
+    let mut expected = Vec::new();
+    for task in &tasks {
+        let known = match is_known {
+            true => place.exports(&task.source.unique_id).map_err(one)?,
+            false => Vec::new(),
+        };
+        let range = match task.export.mode {
+            ExportMode::Partitions if is_known => place.whole(task).map_err(one)?,
+            ExportMode::Partitions => place.asked_for(task),
+            ExportMode::Dump => place.dump(task, &known),
+        };
+        if !range.is_empty() {
+            expected.push((task.source.unique_id.clone(), range));
+        }
+    }
+    Ok(expected)
 }
 
 /// The exports of selected models.
@@ -284,16 +329,35 @@ impl Place<'_> {
 
     /// The partitions that may be exported: closed, asked for, and not yet cut by a retention.
     fn whole(&self, task: &Task<'_>) -> Result<PartitionRange, Box<Diagnostic>> {
-        let calendar = &task.cut.calendar;
-        let mut range = calendar
-            .due(self.ask.as_of)
-            .intersect(bounds(task.cut, self.ask));
+        let mut range = self.asked_for(task);
         for table in self.kept_tables(&task.model.unique_id) {
             if let Some(first) = self.first_kept(table)? {
                 range = range.intersect(PartitionRange::new(first, i32::MAX));
             }
         }
         Ok(range)
+    }
+
+    /// The partitions that are closed and asked for.
+    fn asked_for(&self, task: &Task<'_>) -> PartitionRange {
+        let due = task.cut.calendar.due(self.ask.as_of);
+        due.intersect(bounds(task.cut, self.ask))
+    }
+
+    /// The newest closed partition, unless it has a dump: what is there by now would be another day's.
+    /// Before it come those that are copies, where the source wants such.
+    fn dump(&self, task: &Task<'_>, known: &[ExportRow]) -> PartitionRange {
+        let newest = task.cut.calendar.newest_closed(self.ask.as_of);
+        let is_there = known.iter().any(|row| row.partition == newest);
+        if is_there || !self.asked_for(task).contains(newest) {
+            return PartitionRange::new(0, -1);
+        }
+        let before = known.iter().map(|row| row.partition);
+        let last = before.filter(|part| *part < newest).max();
+        match (task.cut.gap, last) {
+            (Gap::Carry, Some(last)) => PartitionRange::new(last + 1, newest),
+            _ => PartitionRange::one(newest),
+        }
     }
 
     fn write_partitions(&self, task: &Task<'_>) -> Result<Done, Box<Diagnostic>> {
@@ -307,36 +371,27 @@ impl Place<'_> {
         Ok(done)
     }
 
-    /// Writes all rows into the newest closed partition, unless it has a dump: what is there by now
-    /// would be another day's.
+    /// Writes all rows into the newest closed partition, and copies into those before that have none.
     fn write_dump(&self, task: &Task<'_>, known: &[ExportRow]) -> Result<Done, Box<Diagnostic>> {
         let mut done = Done::default();
-        let calendar = &task.cut.calendar;
-        let newest = calendar.newest_closed(self.ask.as_of);
-        let wanted = bounds(task.cut, self.ask).contains(newest) && newest >= calendar.begin;
-        let is_there = known.iter().any(|row| row.partition == newest);
-        if !wanted || is_there {
+        let range = self.dump(task, known);
+        if range.is_empty() {
             return Ok(done);
         }
-        let last = known
-            .iter()
-            .map(|row| row.partition)
-            .filter(|part| *part < newest);
-        if let (Gap::Carry, Some(last)) = (task.cut.gap, last.max()) {
-            for missing in last + 1..newest {
-                let key = |partition| calendar.granularity.key(partition);
-                let around = surroundings(self.project);
-                let carried = landing::carry(&task.files, around, &key(last), &key(missing))?;
-                let Some(carried) = carried else { break };
-                done.changed += 1;
-                done.rows.push(ExportRow {
-                    source: task.source.unique_id.to_string(),
-                    partition: missing,
-                    rows: i64::try_from(carried.rows).unwrap_or(i64::MAX),
-                    checksum: carried.checksum,
-                    carried_from: Some(last),
-                });
-            }
+        let newest = range.last;
+        for missing in range.first..newest {
+            let key = |partition| task.cut.calendar.granularity.key(partition);
+            let (last, around) = (range.first - 1, surroundings(self.project));
+            let carried = landing::carry(&task.files, around, &key(last), &key(missing))?;
+            let Some(carried) = carried else { break };
+            done.changed += 1;
+            done.rows.push(ExportRow {
+                source: task.source.unique_id.to_string(),
+                partition: missing,
+                rows: i64::try_from(carried.rows).unwrap_or(i64::MAX),
+                checksum: carried.checksum,
+                carried_from: Some(last),
+            });
         }
         self.write_one(task, newest, None, &mut done)?;
         Ok(done)

@@ -148,6 +148,8 @@ pub enum Why {
     Upstream(usize, PartitionRange),
     /// A model of dbt's kind is built each run.
     EachRun,
+    /// Another connection exports it each run, before anything here is built.
+    Exported,
 }
 
 /// Why a stale partition cannot be built now.
@@ -272,6 +274,15 @@ impl Board {
         let mut board = Board { past, ..self };
         board.judge_all();
         board
+    }
+
+    /// Judges anew, where another connection is going to export partitions of sources first.
+    pub fn expecting(mut self, exported: &[(usize, PartitionRange)]) -> Board {
+        for (at, range) in exported {
+            self.scopes[*at].allowed = Some(*range);
+        }
+        self.judge_all();
+        self
     }
 
     /// The partitions of an item that older code has built, which stays.
@@ -452,6 +463,13 @@ impl Board {
         match item.kind {
             ItemKind::Unversioned => return Status::NotDue,
             ItemKind::Seen => {
+                let exported = self.scopes[at].allowed;
+                if exported.is_some_and(|exported| exported.contains(partition)) {
+                    return Status::Stale {
+                        why: Why::Exported,
+                        certain: record.is_none(),
+                    };
+                }
                 let no_data = item
                     .cut
                     .as_ref()

@@ -78,6 +78,8 @@ pub enum Cause {
     Forced,
     /// It is built each run, as in dbt.
     EachRun,
+    /// Another connection exports it each run.
+    Exported,
     /// Its code has changed.
     Code,
     /// It was built before it was closed.
@@ -153,6 +155,7 @@ pub fn causes(board: &Board, recall: &Recall, at: usize, partition: i32) -> Vec<
         },
         Why::Forced => vec![Cause::Forced],
         Why::EachRun => vec![Cause::EachRun],
+        Why::Exported => vec![Cause::Exported],
         Why::Code => vec![Cause::Code],
         Why::Provisional => vec![Cause::Provisional],
         Why::Outside => vec![Cause::Outside],
@@ -405,6 +408,7 @@ pub fn phrase(board: &Board, recall: &Recall, at: usize, cause: &Cause) -> Strin
         Cause::Never => "it was never built".to_owned(),
         Cause::Forced => "it was asked for".to_owned(),
         Cause::EachRun => "it is built each run, as in dbt".to_owned(),
+        Cause::Exported => "it is exported first, and stays as it is if nothing changed".to_owned(),
         Cause::Replaced(UnknownTable::Unheard) => {
             "the ledger knows nothing of its table, which is replaced as a whole".to_owned()
         }
@@ -484,6 +488,7 @@ pub fn recorded(board: &Board, at: usize, why: &Why) -> String {
         Why::Never => "it had not been built before".to_owned(),
         Why::Forced => "it was asked for".to_owned(),
         Why::EachRun => "it is built each run, as in dbt".to_owned(),
+        Why::Exported => "it had been exported".to_owned(),
         Why::Code => "its code had changed".to_owned(),
         Why::Provisional => "it had been built before it was closed".to_owned(),
         Why::Outside => "its rows had been changed outside daygrain".to_owned(),

@@ -132,7 +132,8 @@ pub fn report(board: &Board, recall: &Recall, order: &[(UniqueId, String)]) -> P
     for (id, name) in order {
         let built = |at: &usize| {
             let kind = board.items[*at].kind;
-            matches!(kind, ItemKind::Managed | ItemKind::Rebuilt)
+            let exported = board.scopes[*at].allowed.is_some();
+            matches!(kind, ItemKind::Managed | ItemKind::Rebuilt) || exported
         };
         match places.get(id).copied().filter(built) {
             Some(at) => add_item(&mut report, board, recall, at),

@@ -256,6 +256,25 @@ fn a_test_that_fails_holds_its_export_back_and_no_other() {
 }
 
 #[test]
+fn a_plan_counts_what_will_be_exported_first() {
+    let pair = Pair::new("exports_plan", "landing");
+    let planned = |as_of: &str| {
+        let ran = pair.sandbox.run(&["plan", "--as-of", as_of]).expect(0);
+        let ledger = rows("select count(*) from pg_namespace where nspname = 'exports_plan_ledger'");
+        (ran.stdout, ledger)
+    };
+    let (first, ledger) = planned("2026-11-05");
+    assert_eq!(ledger, "0", "a plan leaves no trace");
+    assert!(!pair.sandbox.path().join("landing").exists());
+    pair.build("2026-11-05", &[], 0);
+    let (again, _) = planned("2026-11-05");
+    let (next, _) = planned("2026-11-06");
+    insta::with_settings!({filters => vec![(r"(?m)^\d\d:\d\d:\d\d  .*\n", "")]}, {
+        insta::assert_snapshot!(format!("{first}\n=== once it is built\n{again}\n=== a day later\n{next}"));
+    });
+}
+
+#[test]
 fn each_connection_is_asked_for_what_lives_in_it() {
     let pair = Pair::new("exports_parts", "landing");
     pair.build("2026-11-05", &["--select", "+orders"], 0);

@@ -7,11 +7,13 @@ use super::super::args::{PlanArgs, SelectArgs};
 use super::super::pipeline::{self, Parsed, TemplateFlags};
 use super::super::shown;
 use super::{CommandResult, Invocation, Outcome, work};
+use crate::calendar::PartitionRange;
 use crate::diagnostic::Diagnostic;
 use crate::executor::event::{self, Event};
 use crate::executor::look::{self, Ask, Look, Sight};
 use crate::executor::recall::recall;
 use crate::executor::session::Session;
+use crate::executor::{Project, export};
 use crate::manifest::{ResourceType, UniqueId};
 use crate::planner::board::Board;
 use crate::planner::causes::Recall;
@@ -72,21 +74,36 @@ pub fn show_plan(
 ) -> CommandResult {
     let nothing = Board::new(Vec::new(), Vec::new(), Vec::new(), ask.as_of);
     let mut told = report(&nothing, &Recall::default(), &[]);
+    let mut exported: Vec<(UniqueId, PartitionRange)> = Vec::new();
     for (part, selected) in parsed.selected_parts(selected) {
         let project = &part.project;
         let plan = order(&project.manifest, &part.graph, &selected, form.work);
-        let nodes: Vec<(UniqueId, String)> = plan
+        let sources = exported
+            .iter()
+            .map(|(id, _)| (id.clone(), source_name(project, id)));
+        let nodes = plan
             .steps
             .iter()
             .map(|step| &project.manifest.nodes[&step.node])
             .filter(|node| node.resource_type != ResourceType::Test)
-            .map(|node| (node.unique_id.clone(), node.name.clone()))
-            .collect();
+            .map(|node| (node.unique_id.clone(), node.name.clone()));
         let taken = plan.steps.iter().map(|step| step.node.clone()).collect();
         told.append(match look_only(invocation, part, &taken, ask)? {
-            Some(view) => report(&view.sight.board, &view.recall, &nodes),
-            None => report(&nothing, &Recall::default(), &nodes),
+            Some(view) => {
+                let board = view.sight.board;
+                let places = exported
+                    .iter()
+                    .filter_map(|(id, range)| Some((board.find(id)?, *range)));
+                let places: Vec<(usize, PartitionRange)> = places.collect();
+                let read = |(id, _): &(UniqueId, String)| board.find(id).is_some();
+                let order: Vec<_> = sources.filter(read).chain(nodes).collect();
+                report(&board.expecting(&places), &view.recall, &order)
+            }
+            None => report(&nothing, &Recall::default(), &nodes.collect::<Vec<_>>()),
         });
+        if !project.manifest.exports.is_empty() {
+            exported.extend(to_export(invocation, part, &selected, ask)?);
+        }
     }
     let plain = !look::is_followed(&parsed.project);
     let text = match form.json {
@@ -99,6 +116,32 @@ pub fn show_plan(
         true => Outcome::Success,
         false => Outcome::Failed,
     })
+}
+
+fn source_name(project: &Project, id: &UniqueId) -> String {
+    let source = project.manifest.sources.get(id);
+    source.map_or_else(
+        || id.to_string(),
+        |source| format!("{}.{}", source.source_name, source.name),
+    )
+}
+
+/// What a part would export.
+fn to_export(
+    invocation: &Invocation,
+    part: &Parsed,
+    selected: &BTreeSet<UniqueId>,
+    ask: &Ask,
+) -> Result<Vec<(UniqueId, PartitionRange)>, Vec<Diagnostic>> {
+    let shared = invocation.sessions_to_look(part)?;
+    let session = Session::new(shared).map_err(|error| vec![*pipeline::no_session(error)])?;
+    export::expected(
+        &part.project,
+        &part.graph,
+        &Arc::new(session),
+        selected,
+        ask,
+    )
 }
 
 /// What a look without traces has found.

@@ -306,6 +306,21 @@ pub fn prepare_ledger(
     store.prepare().map(drop)
 }
 
+/// Tells whether there is a ledger, and makes none.
+///
+/// # Errors
+/// What the database says, and a ledger of a later release.
+pub fn has_ledger(project: &Arc<Project>, session: &Arc<Session>) -> Result<bool, Box<Diagnostic>> {
+    let mut store = Store {
+        project,
+        session,
+        ledger: ledger_of(project),
+        mode: Look::Reading,
+        layout: 0,
+    };
+    Ok(store.prepare()? && store.layout == crate::ledger::LAYOUT)
+}
+
 /// A moment of UTC as the ledger's literals write it.
 pub fn civil_text(moment: Timestamp) -> String {
     let utc = moment.to_zoned(jiff::tz::TimeZone::UTC).datetime();
