@@ -1,7 +1,8 @@
 //! Writes the orders warehouse's data at any size, deterministic from its seed number.
 //!
-//! It streams: memory holds the catalogue and nothing else, but for `--late`, which keeps two days to
-//! write them anew.
+//! It streams: memory holds the catalogue and nothing else, but where there are the known cases: their
+//! few hundred rows are sorted before they are written. So the rows of each file are in the order of
+//! their ids.
 //! It never reads anything. `seeds/README.md` lists the cases with known dates (`o-...` orders).
 
 use std::collections::BTreeMap;
@@ -158,6 +159,8 @@ struct Table {
     layout: Layout,
     out: PathBuf,
     files: BTreeMap<(i64, u8), BufWriter<File>>,
+    /// The rows that are still to be sorted; `None` where they come in order.
+    unsorted: Option<BTreeMap<(i64, u8), Vec<String>>>,
     rows: u64,
 }
 
@@ -169,6 +172,7 @@ impl Table {
             layout: options.layout,
             out: options.out.clone(),
             files: BTreeMap::new(),
+            unsorted: options.has_cases().then(BTreeMap::new),
             rows: 0,
         }
     }
@@ -195,6 +199,10 @@ impl Table {
     fn add(&mut self, options: &Options, day: i64, batch: u8, row: &str) -> io::Result<()> {
         self.rows += 1;
         self.open(options, day, batch)?;
+        if let Some(rows) = &mut self.unsorted {
+            rows.entry((day, batch)).or_default().push(row.to_owned());
+            return Ok(());
+        }
         let file = self.files.get_mut(&(day, batch)).expect("opened above");
         writeln!(file, "{row}")
     }
@@ -206,7 +214,14 @@ impl Table {
             .first_entry()
             .filter(|entry| entry.key().0 <= day)
         {
-            first.remove().flush()?;
+            let (key, mut file) = first.remove_entry();
+            let rows = self.unsorted.as_mut().and_then(|all| all.remove(&key));
+            let mut rows = rows.unwrap_or_default();
+            rows.sort_unstable();
+            for row in rows {
+                writeln!(file, "{row}")?;
+            }
+            file.flush()?;
         }
         Ok(())
     }
