@@ -92,6 +92,8 @@ pub struct Dialect {
     pub concurrent_batches: bool,
     /// Whether the driver hands the rows of a query out as a stream of CSV.
     pub streams_rows_out: bool,
+    /// Whether it keeps primary and foreign keys as an ODS needs them, so that models may be `ods_table`.
+    pub has_ods_tables: bool,
     /// What a profile of this `type` consists of.
     pub profile: ProfileFields,
 }
@@ -184,6 +186,7 @@ pub static DUCKDB: Dialect = Dialect {
     subquery_alias: false,
     concurrent_batches: true,
     streams_rows_out: false,
+    has_ods_tables: false,
     profile: ProfileFields {
         embedded: true,
         required: &[],
@@ -243,6 +246,7 @@ pub static POSTGRES: Dialect = Dialect {
     subquery_alias: true,
     concurrent_batches: false,
     streams_rows_out: true,
+    has_ods_tables: true,
     profile: ProfileFields {
         embedded: false,
         required: &["host", "user", "port", "database", "schema"],
@@ -318,6 +322,7 @@ pub static SNOWFLAKE: Dialect = Dialect {
     subquery_alias: false,
     concurrent_batches: true,
     streams_rows_out: false,
+    has_ods_tables: false,
     profile: ProfileFields {
         embedded: false,
         required: &["account", "database", "schema"],

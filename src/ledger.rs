@@ -4,11 +4,13 @@
 //! record are committed together. Rows are only ever inserted, but for leases, markers and
 //! compaction. The SQL is plain enough for every dialect; who runs it is the executor's matter.
 
+mod batches;
 mod exports;
 mod history;
 mod leases;
 mod rows;
 
+pub use batches::{BatchFile, BatchOutcome, BatchRecord, batch_files, batches};
 pub use exports::{ExportRow, exports};
 pub use history::{Attempt, History, Record, RecordState, SumTree};
 pub use rows::{attempts, file_versions, files, inputs, number, owed, records, tests};
@@ -343,6 +345,8 @@ impl Ledger {
                 "hooks",
                 "relation bigint not null, first_build bigint not null, last_build bigint not null",
             ),
+            table("batches", batches::COLUMNS),
+            table("batch_files", batches::FILE_COLUMNS),
             table(
                 "exports",
                 "source varchar not null, part integer not null, rows_written bigint not null, \
@@ -887,6 +891,27 @@ mod tests {
             all.push(ledger.sign_of_life("run-1", 30));
             all.push(ledger.end_of_life("run-1"));
         }
+        let batch_file = BatchFile {
+            number: 9,
+            path: "inbox/batch=o'clock/orders.csv".to_owned(),
+            size: 10,
+            stamp: "2026".to_owned(),
+            checksum: "ab".to_owned(),
+            rows: Some(3),
+        };
+        let batch = BatchRecord {
+            number: 9,
+            batch: "o'clock".to_owned(),
+            outcome: BatchOutcome::Refused,
+            rows: 0,
+            reason: Some("it's wrong".to_owned()),
+        };
+        all.extend([
+            ledger.read_batches("inbox/batch={batch}"),
+            ledger.read_batch_files("inbox/batch={batch}"),
+            ledger.add_batch("inbox/batch={batch}", &batch, &facts, &facts.as_of),
+        ]);
+        all.extend(ledger.add_batch_files(&[batch_file]));
         all.extend(ledger.add_inputs(&[input]));
         all.extend(ledger.add_files(&[(7, file)]));
         all.extend(ledger.add_tests(&[test], &facts));

@@ -141,7 +141,8 @@ pub fn node_scope(
         partition: shown
             .partitions
             .as_ref()
-            .map(|batch| Arc::clone(&batch.built) as Arc<dyn PartitionText>),
+            .and_then(|batch| batch.built.clone())
+            .map(|built| built as Arc<dyn PartitionText>),
         extra,
     };
     let (root, state) = context::execute_context(&project.facts, scope);
@@ -235,7 +236,7 @@ fn of_files(node: &Node, batch: &BatchView) -> Option<BatchView> {
     let reads: BTreeMap<_, _> = staged.collect();
     (!reads.is_empty()).then(|| BatchView {
         narrowing: Arc::new(Narrowing::new(reads)),
-        built: Arc::clone(&batch.built),
+        built: batch.built.clone(),
     })
 }
 

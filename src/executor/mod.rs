@@ -15,6 +15,7 @@ pub mod export;
 pub mod fingerprint;
 pub mod heartbeat;
 pub mod hooks;
+pub mod inbox;
 pub mod lease;
 pub mod locate;
 pub mod look;

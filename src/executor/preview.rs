@@ -71,10 +71,10 @@ impl Preview {
         });
         Some(BatchView {
             narrowing: Arc::new(Narrowing::new(reads).with_inlined(inlined.collect())),
-            built: Arc::new(Built {
+            built: Some(Arc::new(Built {
                 cut: Arc::clone(cut),
                 range,
-            }),
+            })),
         })
     }
 }

@@ -199,6 +199,6 @@ impl PartitionText for Built {
 pub struct BatchView {
     /// Its reads.
     pub narrowing: Arc<Narrowing>,
-    /// Its partitions.
-    pub built: Arc<Built>,
+    /// Its partitions, where it has any.
+    pub built: Option<Arc<Built>>,
 }

@@ -23,7 +23,7 @@ use super::preview::Preview;
 use super::publish::{self, Ended, Job};
 use super::session::{Session, SessionShared};
 use super::slots::Slots;
-use super::{Project, heartbeat, hooks, microbatch, schemas};
+use super::{Project, heartbeat, hooks, inbox, microbatch, schemas};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Graph;
 use crate::ledger::Outcome;
@@ -154,7 +154,21 @@ pub fn run(
             options.lock_timeout,
         )
     });
-    let after = waits(plan, engine.as_ref());
+    let tables = match interrupted {
+        true => None,
+        false => inbox::Desk::new(
+            project,
+            (shared, &master),
+            (plan, options.work),
+            options.ask.as_of,
+            options.lock_timeout,
+        )?,
+    };
+    let tables = tables.map(Arc::new);
+    let mut after = waits(plan, engine.as_ref());
+    if let Some(tables) = &tables {
+        tables.arrange(&mut after);
+    }
     let mut loop_state = Loop {
         project,
         shared,
@@ -168,6 +182,7 @@ pub fn run(
         ready: BinaryHeap::new(),
         arrived: Vec::new(),
         engine,
+        tables,
         preview: match options.work {
             Work::Compile => Preview::new(project, graph, options.ask.as_of).map(Arc::new),
             _ => None,
@@ -339,6 +354,8 @@ struct Loop<'a> {
     interrupted: bool,
     on_failure: OnFailure,
     engine: Option<Engine>,
+    /// The tables of the ODS.
+    tables: Option<Arc<inbox::Desk>>,
     /// What partitioned models see where they are only compiled.
     preview: Option<Arc<Preview>>,
     master: &'a Arc<Session>,
@@ -370,6 +387,7 @@ impl Loop<'_> {
                 let desk_of_engine = self.engine.as_ref().map(|engine| Arc::clone(&engine.desk));
                 let work = options.work;
                 let preview = self.preview.clone();
+                let tables = self.tables.clone();
                 let body = move || {
                     for task in tasks {
                         let (step, index) = match task {
@@ -406,6 +424,11 @@ impl Loop<'_> {
                                 return microbatch::run_batches(
                                     project, shared, &session, node, &fact, slots,
                                 );
+                            }
+                            if let Some(tables) = tables.as_deref()
+                                && node.is_ods_table()
+                            {
+                                return tables.turn(&session, node, &fact);
                             }
                             if let Some(desk) = desk_of_engine.as_deref()
                                 && node.resource_type == ResourceType::Test
@@ -639,11 +662,23 @@ impl Loop<'_> {
             return;
         }
         self.tell_judgements(step);
+        // What is loaded together with it tells of itself.
+        for reader in self.readers[step].clone() {
+            if self.tells(step, reader) && !self.ended[reader] {
+                self.missing[reader] -= 1;
+                self.admit(reader);
+            }
+        }
         self.skip_readers(step, "failed");
         if self.on_failure == OnFailure::Stop && self.stopping.is_none() {
             self.stop("skipped because of `--fail-fast`");
             self.shared.cancel_all();
         }
+    }
+
+    fn tells(&self, before: usize, step: usize) -> bool {
+        let tables = self.tables.as_ref();
+        tables.is_some_and(|tables| tables.tells(before, step))
     }
 
     /// Ends the tests that have judged a failed step already: what they found is not skipped over.
@@ -670,6 +705,7 @@ impl Loop<'_> {
     fn skip_readers(&mut self, step: usize, why: &str) {
         let because = self.facts[step].unique_id.clone();
         let mut queue = self.readers[step].clone();
+        queue.retain(|reader| !self.tells(step, *reader));
         while let Some(reader) = queue.pop() {
             if self.ended[reader] {
                 continue;

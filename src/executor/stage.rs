@@ -167,16 +167,11 @@ pub fn load(
         Ok(_) => Ok(staging),
         Err(LoadFailure::Whole(wrong)) => Err(wrong),
         Err(LoadFailure::Partitions(wrong)) => {
-            let mut all = wrong.into_values().flatten();
-            let mut first = all.next().unwrap_or_else(|| {
+            let all = wrong.into_values().flatten().collect();
+            let first = landing::joined(all).unwrap_or_else(|| {
                 let message = format!("the files of `{}` cannot be read", source.spec.name);
                 Diagnostic::error(crate::diagnostic::Code::BadCsv, message)
             });
-            for other in all {
-                if let Some(label) = other.labels.into_iter().next() {
-                    first = first.label(label.span, other.message);
-                }
-            }
             Err(Box::new(first))
         }
     }

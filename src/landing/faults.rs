@@ -404,6 +404,82 @@ fn of_rows(source: &FileSource, file: &Located<'_>, reader: &Reader) -> Vec<Diag
     found.into_iter().map(|(_, fault)| fault).collect()
 }
 
+/// Points at the row of a file that the target has refused, after so many that it had taken, where
+/// its words tell which.
+pub(super) fn refused(
+    source: &FileSource,
+    files: &[Located<'_>],
+    taken: u64,
+    refused: Diagnostic,
+) -> Diagnostic {
+    let found = match (&source.format, files) {
+        (Format::Csv(options), [file]) => {
+            let told = refused.notes.iter().flat_map(|note| note.lines());
+            let told = told.filter_map(told_row);
+            told.filter_map(|told| row_at(source, options, file, taken, told).ok()?)
+                .next()
+        }
+        _ => None,
+    };
+    let Some(span) = found else {
+        return refused;
+    };
+    let mut fault = Diagnostic::error(Code::BadCsv, refused.message)
+        .at(span)
+        .note(of_source(source));
+    fault.notes.extend(refused.notes);
+    fault
+}
+
+/// What a target's words tell of a row: its number within what was handed over, from 1, the column, and
+/// what follows.
+type Told<'w> = (u64, &'w str, &'w str);
+
+fn told_row(words: &str) -> Option<Told<'_>> {
+    let (_, rest) = words.split_once(", line ")?;
+    let (line, rest) = rest.split_once(", column ")?;
+    let (column, value) = rest.split_once(": ")?;
+    Some((line.parse().ok()?, column, value))
+}
+
+/// The place of a value in a file; `None` where the file does not hold it there.
+fn row_at(
+    source: &FileSource,
+    options: &CsvOptions,
+    file: &Located<'_>,
+    taken: u64,
+    (row, column, value): Told<'_>,
+) -> std::io::Result<Option<Span>> {
+    let mut fields = file.layout.fields.iter();
+    let at = fields.position(|field| {
+        field
+            .column
+            .is_some_and(|of| source.columns[of].name == column)
+    });
+    let Some(at) = at else { return Ok(None) };
+    let mut records = csv::records(file.path, file.gzip, options)?;
+    let mut header = None;
+    if options.header == Header::Named
+        && let Some(first) = records.next()?
+    {
+        header = Some(String::from_utf8_lossy(&first.bytes).into_owned());
+    }
+    for _ in 1..taken + row {
+        if records.next()?.is_none() {
+            return Ok(None);
+        }
+    }
+    let Some(record) = records.next()? else {
+        return Ok(None);
+    };
+    let (text, ranges) = record_file(file.shown, header.as_deref(), &record);
+    let said = record.values.get(at).map(|piece| &piece.bytes);
+    let said = String::from_utf8_lossy(said.map_or(&[][..], Vec::as_slice));
+    let start: String = said.chars().take(20).collect();
+    let place = ranges.get(at).filter(|_| value.contains(&start));
+    Ok(place.map(|range| Span::new(&text, range.clone())))
+}
+
 /// The fault of files in which none was found: the reader's own words.
 pub(super) fn in_its_words(
     source: &FileSource,
@@ -416,8 +492,9 @@ pub(super) fn in_its_words(
     }
     let partition = files.first().map_or("", |file| file.partition);
     let message = format!(
-        "source `{}`: the partition `{partition}` cannot be read",
-        source.name
+        "source `{}`: the {} `{partition}` cannot be read",
+        source.name,
+        source.cut.as_str()
     );
     let mut fault = Diagnostic::error(Code::BadFile, message);
     let lines = words.lines().take(2).map(|line| line.trim().to_owned());

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::pattern;
-use super::spec::{FileSource, Location};
+use super::spec::{Cut, FileSource, Location};
 use crate::diagnostic::{Code, Diagnostic};
 
 /// What finding files takes beside their location.
@@ -32,7 +32,7 @@ pub struct Surroundings<'a> {
 /// One file of a partition.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileEntry {
-    /// The partition, as its path writes it, such as `2026-11-05`.
+    /// The partition or the batch, as its path writes it, such as `2026-11-05`.
     pub partition: String,
     /// The path as users see it: below the project's root, absolute, or `s3://bucket/..`.
     pub path: String,
@@ -75,7 +75,7 @@ pub fn list(source: &FileSource, around: Surroundings<'_>) -> Result<Listing, Di
         let Some(partition) = source.location.pattern.partition_of(&key) else {
             continue;
         };
-        if pattern::bounds(partition).is_none() {
+        if source.cut == Cut::Partition && pattern::bounds(partition).is_none() {
             strange
                 .entry(partition.to_owned())
                 .or_insert_with(|| store.shown(&key));

@@ -56,6 +56,18 @@ impl From<Box<Diagnostic>> for LoadFailure {
     }
 }
 
+/// Puts several faults into one: the first, with the places of the others.
+pub fn joined(faults: Vec<Diagnostic>) -> Option<Diagnostic> {
+    let mut faults = faults.into_iter();
+    let mut first = faults.next()?;
+    for other in faults {
+        if let Some(label) = other.labels.into_iter().next() {
+            first = first.label(label.span, other.message);
+        }
+    }
+    Some(first)
+}
+
 /// Names a temporary table of the session.
 pub fn staging(dialect: &Dialect, name: &str) -> Relation {
     let name = dialect.fit_identifier(name.to_owned());
@@ -124,7 +136,7 @@ pub fn load(
     let mut counts = if into.dialect.profile.embedded {
         work.within(&reader)?
     } else {
-        work.across(&*reader()?)?
+        work.across(&reader)?
     };
     for file in files {
         counts.entry(file.partition.clone()).or_insert(0);
@@ -205,7 +217,10 @@ impl Work<'_> {
     }
 
     /// Reads the files in memory and hands their rows over.
-    fn across(&self, reader: &Reader) -> Result<Counts, LoadFailure> {
+    fn across(
+        &self,
+        reader: &dyn Fn() -> Result<ReaderRef, Box<Diagnostic>>,
+    ) -> Result<Counts, LoadFailure> {
         let Destination {
             warehouse,
             dialect,
@@ -220,14 +235,15 @@ impl Work<'_> {
             .map_err(LoadFailure::Whole)
             .and_then(|_| {
                 for files in self.by_partition() {
+                    let reader = reader()?;
                     let partition = files[0].partition;
-                    if let Err(faults) = self.read(reader, files)? {
+                    if let Err(faults) = self.read(&reader, files)? {
                         wrong.insert(partition.to_owned(), faults);
                         continue;
                     }
                     // After a fault the others are only looked at.
                     if wrong.is_empty() {
-                        let rows = self.hand_over(reader, staging, partition)?;
+                        let rows = self.hand_over(&reader, staging, files)?;
                         counts.insert(partition.to_owned(), rows);
                         if let Some(fault) = self.miscount(partition, rows) {
                             wrong.insert(partition.to_owned(), vec![fault]);
@@ -284,8 +300,9 @@ impl Work<'_> {
         &self,
         reader: &Reader,
         staging: &Relation,
-        partition: &str,
+        files: &[Located<'_>],
     ) -> Result<u64, LoadFailure> {
+        let partition = files[0].partition;
         let mut from = 0;
         let mut loaded = 0;
         loop {
@@ -295,16 +312,19 @@ impl Work<'_> {
             if rows.rows.is_empty() {
                 return Ok(loaded);
             }
+            let loaded_before = loaded;
             loaded += rows.rows.len() as u64;
             if let Err(refused) = self.into.warehouse.load(staging, &rows) {
                 if refused.code != Code::Database {
                     return Err(refused.into());
                 }
                 let note = format!(
-                    "while the partition `{partition}` of the source `{}` was loaded",
+                    "while the {} `{partition}` of the source `{}` was loaded",
+                    self.source.cut.as_str(),
                     self.source.name
                 );
-                let faults = BTreeMap::from([(partition.to_owned(), vec![refused.note(note)])]);
+                let fault = faults::refused(self.source, files, loaded_before, *refused).note(note);
+                let faults = BTreeMap::from([(partition.to_owned(), vec![fault])]);
                 return Err(LoadFailure::Partitions(faults));
             }
             from += CHUNK;

@@ -17,9 +17,9 @@ mod sql;
 
 pub use export::{Spool, Written, carry, place, put};
 pub use list::{FileEntry, Listing, Surroundings, checksum, list, version};
-pub use load::{Counts, Destination, LoadFailure, load, staging};
+pub use load::{Counts, Destination, LoadFailure, joined, load, staging};
 pub use pattern::{Pattern, bounds};
 pub use spec::{
-    Compression, CsvOptions, ExtraColumns, FileColumn, FileSource, Format, Header, Kind, Location,
-    file_source,
+    Compression, CsvOptions, Cut, ExtraColumns, FileColumn, FileSource, Format, Header, Kind,
+    Location, file_source,
 };

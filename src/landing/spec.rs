@@ -21,10 +21,31 @@ pub struct FileSource {
     pub columns: Vec<FileColumn>,
     /// The place of the partition's field in [`FileSource::columns`].
     pub field: usize,
+    /// What the placeholder of the location stands for.
+    pub cut: Cut,
     /// What a column of a file that is not declared means.
     pub extra_columns: ExtraColumns,
     /// The place of the declaration.
     pub span: Span,
+}
+
+/// What the placeholder of a location stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// A partition, which is a period of time.
+    Partition,
+    /// A batch, which has any name.
+    Batch,
+}
+
+impl Cut {
+    /// The word of messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cut::Partition => "partition",
+            Cut::Batch => "batch",
+        }
+    }
 }
 
 /// Where files are.
@@ -310,27 +331,36 @@ impl Reader<'_> {
         let mut columns = self.columns(dialect);
         let location = location?;
         self.same_field(&location.pattern.field);
+        let cut = match self.source.inbox() {
+            Some(_) => Cut::Batch,
+            None => Cut::Partition,
+        };
         let wanted = location.pattern.field.to_lowercase();
         let is_field = |column: &FileColumn| column.name.to_lowercase() == wanted;
         let field = match columns.iter().position(is_field) {
             Some(at) => at,
             None => {
+                let (data_type, kind) = match cut {
+                    Cut::Partition => (dialect.types.date, Kind::Date),
+                    Cut::Batch => (dialect.types.text, Kind::Text),
+                };
                 columns.push(FileColumn {
                     name: dialect.fold(&location.pattern.field),
-                    data_type: dialect.types.date.to_owned(),
-                    kind: Kind::Date,
+                    data_type: data_type.to_owned(),
+                    kind,
                     declared: false,
                 });
                 columns.len() - 1
             }
         };
-        self.field_kind(&columns[field]);
+        self.field_kind(cut, &columns[field]);
         Some(FileSource {
             name: self.name(),
             location,
             format: format?,
             columns,
             field,
+            cut,
             extra_columns,
             span: self.source.span.clone(),
         })
@@ -438,7 +468,17 @@ impl Reader<'_> {
         }
     }
 
-    fn field_kind(&mut self, column: &FileColumn) {
+    fn field_kind(&mut self, cut: Cut, column: &FileColumn) {
+        if cut == Cut::Batch {
+            if column.kind != Kind::Text {
+                let message = format!(
+                    "the batch's column `{}` is of type `{}`",
+                    column.name, column.data_type
+                );
+                self.error(Code::BadConfig, &message, "give it a type of text");
+            }
+            return;
+        }
         let fits = matches!(
             column.kind,
             Kind::Text

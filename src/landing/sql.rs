@@ -263,6 +263,12 @@ pub(super) fn is_gzip(source: &FileSource, path: &str) -> bool {
     compression.is_gzip(path)
 }
 
+/// What the database in memory may hold; more than that lies in files.
+const MOST_MEMORY: &str = "128MB";
+
+/// How many threads read files: each takes memory for what it reads ahead.
+const THREADS: &str = "2";
+
 /// A session on a database in memory, whose zone is UTC whatever the machine's is.
 pub(super) struct Reader {
     session: Mutex<(Runtime, Box<dyn Connection>)>,
@@ -282,7 +288,11 @@ impl Reader {
             .tempdir()
             .map_err(io)?;
         let fields = json!({
-            "config_options": {"temp_directory": spill.path().to_string_lossy()},
+            "config_options": {
+                "temp_directory": spill.path().to_string_lossy(),
+                "memory_limit": MOST_MEMORY,
+                "threads": THREADS,
+            },
             "settings": {"TimeZone": "UTC"},
         });
         let target = Target {

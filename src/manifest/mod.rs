@@ -10,6 +10,7 @@ mod inline;
 pub mod json;
 pub mod kwargs;
 pub mod node;
+pub mod ods;
 mod parse;
 pub mod partitioning;
 

@@ -12,6 +12,7 @@ use crate::microbatch::Microbatch;
 use crate::relation::Relation;
 use crate::source::{SourceFile, Span};
 
+use super::ods::{BATCH, MATERIALIZATION};
 use super::partitioning::{Partitioning, Upkeep};
 
 /// dbt's identity of a node, such as `model.shop.orders`.
@@ -175,6 +176,11 @@ impl Node {
         self.resource_type == ResourceType::Model && self.materialization() == "ephemeral"
     }
 
+    /// Tells whether it is a table of the ODS, which is changed and never rebuilt.
+    pub fn is_ods_table(&self) -> bool {
+        self.resource_type == ResourceType::Model && self.materialization() == MATERIALIZATION
+    }
+
     /// Tells whether it is a test that keeps the rows that it finds, in its relation.
     pub fn stores_failures(&self) -> bool {
         self.test.as_ref().is_some_and(|test| test.stores_failures)
@@ -280,6 +286,15 @@ impl Source {
     pub fn has_files(&self) -> bool {
         let external = self.external.as_ref();
         external.is_some_and(|external| external.get("location").is_some())
+    }
+
+    /// The location of its files up to and including the batch, where they come in batches and not by
+    /// partitions.
+    pub fn inbox(&self) -> Option<&str> {
+        let location = self.external.as_ref()?.get("location")?.as_str()?;
+        let (before, _) = location.split_once(BATCH)?;
+        let partitioned = self.config.get("partition_by").is_some();
+        (!partitioned).then(|| &location[..before.len() + BATCH.len()])
     }
 }
 

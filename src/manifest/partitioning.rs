@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 
 use crate::calendar::{Calendar, Granularity, Mapping, PartitionRange};
 use crate::manifest::UniqueId;
+use crate::manifest::ods::OdsTable;
 use crate::source::Span;
 
 /// How a node's relation is kept up to date.
@@ -30,6 +31,8 @@ pub struct Upkeep {
     pub one_by_one: bool,
     /// How long the rows of a table without partitions are kept, where that is limited.
     pub kept: Option<Kept>,
+    /// What makes it a table of the ODS, which is neither rebuilt nor replaced.
+    pub ods: Option<Arc<OdsTable>>,
 }
 
 /// `retention` of a table without partitions: its rows are removed once all exports of their day are made.

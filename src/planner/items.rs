@@ -310,8 +310,8 @@ impl Walk<'_> {
             name: node.name.clone(),
             relation: RelationId::new(&physical, &shape),
             physical,
-            // dbt's own batches are no matter of the ledger.
-            kind: match node.microbatch.is_some() {
+            // dbt's own batches are no matter of the ledger, and those of an inbox have records of their own.
+            kind: match node.microbatch.is_some() || node.is_ods_table() {
                 true => ItemKind::Unversioned,
                 false => ItemKind::Rebuilt,
             },

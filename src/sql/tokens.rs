@@ -75,6 +75,11 @@ pub fn volatile(dialect: &Dialect, sql: &str) -> Option<String> {
     None
 }
 
+/// Tells whether a text holds nothing but comments and white space.
+pub fn is_blank(dialect: &Dialect, sql: &str) -> bool {
+    tokens(dialect, sql).is_some_and(|tokens| tokens.is_empty())
+}
+
 /// Tells whether a comment opens within another, where readers of SQL disagree about its end.
 pub(super) fn has_nested_comment(dialect: &Dialect, sql: &str) -> bool {
     let tokens = Tokenizer::new(super::grammar(dialect), sql).tokenize();

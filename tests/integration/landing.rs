@@ -643,7 +643,7 @@ fn a_manifest_is_held_against_its_files() {
 }
 
 /// Puts objects into a bucket.
-fn upload(bucket: &str, objects: &[(&str, &[u8])]) {
+pub fn upload(bucket: &str, objects: &[(&str, &[u8])]) {
     let store = object_store::aws::AmazonS3Builder::new()
         .with_endpoint(s3_url())
         .with_allow_http(true)

@@ -14,6 +14,7 @@ mod landing;
 mod materializations;
 mod merge;
 mod microbatch;
+mod ods;
 mod opt_in;
 mod partition_commands;
 mod postgres;

@@ -56,3 +56,14 @@ fn the_files_are_what_the_generator_writes() {
     assert!(files(&landing) == files(&seeds.join("landing")));
     assert!(files(&late) == files(&seeds.join("late")));
 }
+
+#[test]
+fn the_inbox_is_what_the_generator_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = folder.path().join("inbox");
+    generate(&["--layout", "inbox", "--out", &inbox.display().to_string()]);
+
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+    assert!(files(&inbox).len() > 100);
+    assert!(files(&inbox) == files(&seeds.join("inbox")));
+}

@@ -10,6 +10,7 @@ use super::{CommandResult, Invocation, Outcome, work};
 use crate::calendar::PartitionRange;
 use crate::diagnostic::Diagnostic;
 use crate::executor::event::{self, Event};
+use crate::executor::inbox::{Survey, survey};
 use crate::executor::look::{self, Ask, Look, Sight};
 use crate::executor::recall::recall;
 use crate::executor::session::Session;
@@ -74,6 +75,7 @@ pub fn show_plan(
 ) -> CommandResult {
     let nothing = Board::new(Vec::new(), Vec::new(), Vec::new(), ask.as_of);
     let mut told = report(&nothing, &Recall::default(), &[]);
+    let mut inboxes = Vec::new();
     let mut exported: Vec<(UniqueId, PartitionRange)> = Vec::new();
     for (part, selected) in parsed.selected_parts(selected) {
         let project = &part.project;
@@ -88,6 +90,7 @@ pub fn show_plan(
             .filter(|node| node.resource_type != ResourceType::Test)
             .map(|node| (node.unique_id.clone(), node.name.clone()));
         let taken = plan.steps.iter().map(|step| step.node.clone()).collect();
+        inboxes.extend(in_inboxes(invocation, part, &taken)?);
         told.append(match look_only(invocation, part, &taken, ask)? {
             Some(view) => {
                 let board = view.sight.board;
@@ -107,12 +110,18 @@ pub fn show_plan(
     }
     let plain = !look::is_followed(&parsed.project);
     let text = match form.json {
-        true => format!("{:#}", shown::plan::to_json(&told)),
-        false => shown::plan::to_text(&told, plain),
+        true => {
+            let mut json = shown::plan::to_json(&told);
+            if !inboxes.is_empty() {
+                json["inboxes"] = shown::inbox::to_json(&inboxes);
+            }
+            format!("{json:#}")
+        }
+        false => shown::plan::to_text(&told, plain) + &shown::inbox::to_text(&inboxes),
     };
     invocation.report(Event::Output(event::Output::Text(text)));
-    told.waiting.retain(|_| !form.allow_waiting);
-    Ok(match told.waiting.is_empty() {
+    let waits = !told.waiting.is_empty() || inboxes.iter().any(|inbox| !inbox.waiting.is_empty());
+    Ok(match form.allow_waiting || !waits {
         true => Outcome::Success,
         false => Outcome::Failed,
     })
@@ -142,6 +151,22 @@ fn to_export(
         selected,
         ask,
     )
+}
+
+/// What the inboxes of some tables of the ODS have to load.
+fn in_inboxes(
+    invocation: &Invocation,
+    parsed: &Parsed,
+    taken: &BTreeSet<UniqueId>,
+) -> Result<Vec<Survey>, Vec<Diagnostic>> {
+    let nodes = &parsed.project.manifest.nodes;
+    if !taken.iter().any(|id| nodes[id].is_ods_table()) {
+        return Ok(Vec::new());
+    }
+    let shared = invocation.sessions_to_look(parsed)?;
+    let session = Session::new(shared).map_err(pipeline::no_session);
+    let session = session.map_err(|wrong| vec![*wrong])?;
+    survey(&parsed.project, &Arc::new(session), taken)
 }
 
 /// What a look without traces has found.

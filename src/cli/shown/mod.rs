@@ -3,6 +3,7 @@
 //! Texts hold terminal colours; the reporter strips them where none are wanted.
 
 pub mod calendar;
+pub mod inbox;
 pub mod plan;
 pub mod why;
 

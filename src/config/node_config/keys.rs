@@ -96,6 +96,8 @@ const KEYS: &[(&str, Kind, u8)] = &[
     ("no_data", Kind::Texts, SOURCE),
     ("gap", Kind::Word(&["missing", "carry"]), SOURCE),
     ("retention_field", Kind::Text, MODEL),
+    // Tables of the ODS.
+    ("deletes", Kind::Mapping, MODEL),
     // Seeds.
     ("column_types", Kind::Mapping, SEED | MODEL),
     ("delimiter", Kind::Text, SEED),

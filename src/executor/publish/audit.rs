@@ -120,10 +120,10 @@ pub(super) fn test_view(
     }
     Ok(built.map(|(cut, range)| BatchView {
         narrowing: Arc::new(Narrowing::new(reads).with_inlined(inlined)),
-        built: Arc::new(Built {
+        built: Some(Arc::new(Built {
             cut: Arc::clone(cut),
             range,
-        }),
+        })),
     }))
 }
 

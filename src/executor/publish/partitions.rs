@@ -154,10 +154,10 @@ pub(super) fn prepare(
         None => {
             let view = BatchView {
                 narrowing: Arc::new(narrowing(desk, session, job, range, own)?),
-                built: Arc::new(Built {
+                built: Some(Arc::new(Built {
                     cut: Arc::clone(cut),
                     range,
-                }),
+                })),
             };
             Shown::of_partitions(project, &job.node, view)
         }
@@ -370,10 +370,10 @@ pub(super) fn publish_reshaped(
     let name = new.render(dialect);
     let whole = BatchView {
         narrowing: Arc::new(Narrowing::default()),
-        built: Arc::new(Built {
+        built: Some(Arc::new(Built {
             cut: Arc::clone(cut),
             range: job.range(),
-        }),
+        })),
     };
     let whole = Shown::of_partitions(&desk.project, &job.node, whole);
     let (whole, _) = node_scope(&desk.project, session, &job.node, &whole, Vec::new());

@@ -134,10 +134,10 @@ pub(super) fn whole_view(
     let range = PartitionRange::new(first.cut.calendar.begin, i32::MAX);
     Ok(Some(BatchView {
         narrowing: Arc::new(narrowing(desk, session, job, range, Own::Missing)?),
-        built: Arc::new(Built {
+        built: Some(Arc::new(Built {
             cut: Arc::clone(&first.cut),
             range,
-        }),
+        })),
     }))
 }
 

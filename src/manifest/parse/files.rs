@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::connections::{self, Views};
 use super::properties::{Patch, Patches, Properties};
-use super::{Project, check_config, macros, partitions};
+use super::{Project, check_config, macros, ods, partitions};
 use crate::config::has_jinja;
 use crate::config::node_config::Layer;
 use crate::diagnostic::{Code, Diagnostic};
@@ -288,6 +288,7 @@ fn node(views: &Views<'_>, job: &Job, patch: Option<Patch<'_>>) -> (Node, Vec<Di
     node.depends_on_macros =
         macros::resolve(project, package, &collected.macros, &rendering.dispatches);
     finish_config(project, &mut node, job.tag);
+    ods::declare(project, &mut node, patch);
     let (reads_this, one_by_one, macros) = asked;
     partitions::of_node(&mut node, reads_this, one_by_one, &macros, &mut found);
     if !node.config.enabled() {

@@ -11,6 +11,7 @@ mod generic;
 mod macros;
 mod microbatch;
 mod names;
+mod ods;
 mod partitions;
 mod properties;
 mod python;
@@ -89,6 +90,7 @@ pub fn parse(
     unsupported(packages, &properties, &nodes, &mut diagnostics);
     resolve::fill(&views, &mut manifest, nodes, sources, &mut diagnostics);
     microbatch::fill(&views, &mut manifest, &mut diagnostics);
+    ods::fill(&views, &patches, &mut manifest, &mut diagnostics);
     partitions::fill_reads(&views, &mut manifest, &mut diagnostics);
     exports::fill(&views, &mut manifest, &mut diagnostics);
     connections::check_reads(&manifest, &mut diagnostics);
@@ -255,8 +257,19 @@ fn unsupported(
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let mut found: IndexMap<&str, Vec<Span>> = IndexMap::new();
-    for (what, span) in properties.iter().flat_map(|file| &file.unsupported) {
-        found.entry(what).or_default().push(span.clone());
+    for file in properties {
+        let package = &packages[file.package].project.name;
+        let heeds = |model: &String| {
+            let mut nodes = nodes.iter();
+            nodes.any(|node| node.is_ods_table() && node.name == *model && node.package == *package)
+        };
+        for ignored in &file.unsupported {
+            let heeded = ignored.what == "constraints" && ignored.of_model.iter().any(heeds);
+            if !heeded {
+                let places = found.entry(ignored.what).or_default();
+                places.push(ignored.span.clone());
+            }
+        }
     }
     for loaded in packages.iter().flat_map(|package| &package.snapshots) {
         found

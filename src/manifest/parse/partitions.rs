@@ -44,7 +44,9 @@ pub fn of_node(
         node.upkeep.kept = exports::kept(node, diagnostics);
     }
     node.upkeep.one_by_one = one_by_one;
-    node.upkeep.when_stale = node.config.text("rebuild") == Some("when_stale");
+    // A table of the ODS is loaded and never rebuilt, whatever its folder says.
+    let when_stale = node.config.text("rebuild") == Some("when_stale");
+    node.upkeep.when_stale = when_stale && !node.is_ods_table();
     let builds_table = matches!(node.materialization(), "incremental" | "table");
     let said = node.config.get("partition_by").is_some() && node.config.get("begin").is_some();
     let owner = format!("`{}`", node.name);
@@ -530,7 +532,8 @@ fn reads(manifest: &Manifest, node: &Node) -> (Vec<Read>, Vec<Diagnostic>) {
 fn reads_files(manifest: &Manifest, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     let is_view = node.materialization() == "view";
     let is_followed = node.upkeep.is_managed() && node.microbatch.is_none() && !is_view;
-    if node.resource_type != ResourceType::Model || node.is_ephemeral() || is_followed {
+    let is_table = node.resource_type == ResourceType::Model && !node.is_ephemeral();
+    if !is_table || is_followed || node.is_ods_table() {
         return;
     }
     let mut seen = BTreeSet::new();

@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Map, Value as Json};
 
 use super::docs::Docs;
+use super::ods::Written;
 use super::{Project, check_config, described};
 use crate::config::node_config::{Layer, known_key, normalize};
 use crate::diagnostic::{Code, Diagnostic, nearest};
@@ -30,7 +31,17 @@ pub struct Properties {
     /// Entries of `sources`.
     pub sources: Vec<SourceEntry>,
     /// What is ignored, and where.
-    pub unsupported: Vec<(&'static str, Span)>,
+    pub unsupported: Vec<Ignored>,
+}
+
+/// What is ignored.
+pub struct Ignored {
+    /// What it is.
+    pub what: &'static str,
+    /// Its place.
+    pub span: Span,
+    /// The model that it belongs to, where it is one that may heed it after all.
+    pub of_model: Option<String>,
 }
 
 /// The description of one node or macro.
@@ -47,6 +58,8 @@ pub struct Entry {
     pub config: Layer,
     /// The columns.
     pub columns: Vec<Column>,
+    /// The constraints of the whole.
+    pub constraints: Vec<Written>,
     /// The tests of the whole.
     pub tests: Vec<TestEntry>,
 }
@@ -55,6 +68,8 @@ pub struct Entry {
 pub struct Column {
     /// The column.
     pub info: ColumnInfo,
+    /// Its constraints.
+    pub constraints: Vec<Written>,
     /// Its tests.
     pub tests: Vec<TestEntry>,
 }
@@ -315,8 +330,31 @@ impl Reader<'_, '_> {
     }
 
     fn ignore(&mut self, what: &'static str, key: &YamlKey) -> ResourceType {
-        self.result.unsupported.push((what, key.span(self.file)));
+        self.ignored(what, key);
         ResourceType::SqlOperation
+    }
+
+    fn ignored(&mut self, what: &'static str, key: &YamlKey) {
+        self.result.unsupported.push(Ignored {
+            what,
+            span: key.span(self.file),
+            of_model: None,
+        });
+    }
+
+    /// The constraints of a model or a column; what is no list is left to who reads them.
+    fn constraints(&mut self, item: &Yaml) -> Vec<Written> {
+        let Some((key, list)) = item.get_entry("constraints") else {
+            return Vec::new();
+        };
+        self.ignored("constraints", key);
+        let items = list.items().iter();
+        items
+            .map(|one| Written {
+                json: self.json(one),
+                span: one.span(self.file),
+            })
+            .collect()
     }
 
     fn entry(&mut self, kind: ResourceType, item: &Yaml, known: &[&str]) -> Option<Entry> {
@@ -352,25 +390,26 @@ impl Reader<'_, '_> {
             let json = self.json(value);
             config.insert((*key).to_owned(), json);
         }
-        for (key, what) in [
-            ("versions", "versions of models"),
-            ("constraints", "constraints"),
-        ] {
-            if let Some((at, _)) = item.get_entry(key) {
-                self.result.unsupported.push((what, at.span(self.file)));
-            }
+        let before = self.result.unsupported.len();
+        if let Some((at, _)) = item.get_entry("versions") {
+            self.ignored("versions of models", at);
         }
+        let constraints = self.constraints(item);
         let quote = item
             .get("quote_columns")
             .is_some_and(|value| matches!(value.value, YamlValue::Bool(true)));
         let quote = quote
             || config.get("quote_columns") == Some(&Json::Bool(true)) && kind != ResourceType::Seed;
         let columns = self.columns(item, &format!("{what} `{name}`"), quote);
+        for ignored in &mut self.result.unsupported[before..] {
+            ignored.of_model = Some(name.clone());
+        }
         Some(Entry {
             kind,
             description: self.description(item),
             columns,
             tests: self.tests(item, &format!("{what} `{name}`"), None),
+            constraints,
             config,
             name,
             range,
@@ -384,9 +423,7 @@ impl Reader<'_, '_> {
         let what = format!("source `{name}`");
         self.unknown_keys(item.entries(), &what, SOURCE_KEYS, "source");
         if let Some((key, _)) = item.get_entry("overrides") {
-            self.result
-                .unsupported
-                .push(("overrides of sources", key.span(self.file)));
+            self.ignored("overrides of sources", key);
         }
         let mut tables = Vec::new();
         if let Some(list) = item.get("tables") {
@@ -441,11 +478,7 @@ impl Reader<'_, '_> {
             };
             let here = format!("column `{name}` of {what}");
             self.unknown_keys(column.entries(), &here, COLUMN_KEYS, "");
-            if let Some((key, _)) = column.get_entry("constraints") {
-                self.result
-                    .unsupported
-                    .push(("constraints", key.span(self.file)));
-            }
+            let constraints = self.constraints(column);
             let mut meta = Map::new();
             let mut tags: Vec<String> = Vec::new();
             for place in [Some(column), column.get("config")].into_iter().flatten() {
@@ -482,6 +515,7 @@ impl Reader<'_, '_> {
                     tags,
                     name,
                 },
+                constraints,
                 tests,
             });
         }
