@@ -190,6 +190,13 @@ pub fn target_facts(target: &Target) -> Map<String, Json> {
     add("name", target.name.as_str().into());
     add("target_name", target.name.as_str().into());
     add("profile_name", target.profile.as_str().into());
+    if !target.connections.is_empty() {
+        let names = target
+            .connections
+            .iter()
+            .map(|(name, _)| Json::from(&**name));
+        add("connections", names.collect());
+    }
     facts
 }
 

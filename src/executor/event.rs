@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use crate::diagnostic::Diagnostic;
 use crate::dialect::Dialect;
 use crate::jinja::port::TemplateMessage;
-use crate::manifest::{Node, ResourceType, UniqueId};
+use crate::manifest::{Node, ResourceType, UniqueId, ods};
 use crate::microbatch::BatchResults;
 use crate::secrets::Redactor;
 
@@ -311,6 +311,17 @@ impl NodeStatus {
             self,
             NodeStatus::Error | NodeStatus::Fail | NodeStatus::PartialSuccess
         )
+    }
+}
+
+impl NodeResult {
+    /// Tells whether what reads the node must not run.
+    ///
+    /// A table of the ODS that has refused a batch is whole: it is as it was without that batch.
+    pub fn holds_readers_back(&self) -> bool {
+        let is_whole = self.status == NodeStatus::PartialSuccess
+            && self.node.materialization == ods::MATERIALIZATION;
+        self.status.is_failure() && !is_whole
     }
 }
 

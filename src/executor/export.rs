@@ -587,7 +587,7 @@ fn held_back(task: &Task<'_>, project: &Project, results: &[Arc<NodeResult>]) ->
                     .nodes
                     .get(id)
                     .is_some_and(|test| test.depends_on.contains(model)));
-        concerns && (result.status.is_failure() || result.status == NodeStatus::Skipped)
+        concerns && (result.holds_readers_back() || result.status == NodeStatus::Skipped)
     })?;
     Some(format!(
         "skipped, since {} ended with `{}`",

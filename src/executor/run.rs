@@ -633,6 +633,7 @@ impl Loop<'_> {
     /// Records a result and decides about the steps that waited for it.
     fn end(&mut self, step: usize, result: NodeResult) {
         let failed = result.status.is_failure();
+        let holds_back = result.holds_readers_back();
         // Of what waits and was never built, nothing can be read.
         let absent = result.status == NodeStatus::Skipped
             && self
@@ -651,7 +652,17 @@ impl Loop<'_> {
             self.skip_readers(step, "is not built");
             return;
         }
-        if !failed {
+        if holds_back {
+            self.tell_judgements(step);
+            // What is loaded together with it tells of itself.
+            for reader in self.readers[step].clone() {
+                if self.tells(step, reader) && !self.ended[reader] {
+                    self.missing[reader] -= 1;
+                    self.admit(reader);
+                }
+            }
+            self.skip_readers(step, "failed");
+        } else {
             for at in 0..self.readers[step].len() {
                 let reader = self.readers[step][at];
                 self.missing[reader] -= 1;
@@ -659,18 +670,8 @@ impl Loop<'_> {
                     self.admit(reader);
                 }
             }
-            return;
         }
-        self.tell_judgements(step);
-        // What is loaded together with it tells of itself.
-        for reader in self.readers[step].clone() {
-            if self.tells(step, reader) && !self.ended[reader] {
-                self.missing[reader] -= 1;
-                self.admit(reader);
-            }
-        }
-        self.skip_readers(step, "failed");
-        if self.on_failure == OnFailure::Stop && self.stopping.is_none() {
+        if failed && self.on_failure == OnFailure::Stop && self.stopping.is_none() {
             self.stop("skipped because of `--fail-fast`");
             self.shared.cancel_all();
         }

@@ -260,7 +260,8 @@ fn a_plan_counts_what_will_be_exported_first() {
     let pair = Pair::new("exports_plan", "landing");
     let planned = |as_of: &str| {
         let ran = pair.sandbox.run(&["plan", "--as-of", as_of]).expect(0);
-        let ledger = rows("select count(*) from pg_namespace where nspname = 'exports_plan_ledger'");
+        let ledger =
+            rows("select count(*) from pg_namespace where nspname = 'exports_plan_ledger'");
         (ran.stdout, ledger)
     };
     let (first, ledger) = planned("2026-11-05");

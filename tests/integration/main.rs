@@ -17,6 +17,7 @@ mod microbatch;
 mod ods;
 mod opt_in;
 mod partition_commands;
+mod pipeline;
 mod postgres;
 mod postgres_features;
 mod postgres_runs;

@@ -11,7 +11,7 @@ use crate::support::snowflake_place;
 const AS_OF: &str = "2026-11-15";
 
 /// Every relation of the warehouse that is built, by the name that `ref` takes.
-fn relations(sandbox: &Sandbox) -> Vec<String> {
+pub fn relations(sandbox: &Sandbox) -> Vec<String> {
     let args = [
         "ls",
         "--quiet",
@@ -32,7 +32,7 @@ fn relations(sandbox: &Sandbox) -> Vec<String> {
 }
 
 /// Every table's rows as text, in an order of their own.
-fn contents(sandbox: &Sandbox, names: &[String]) -> BTreeMap<String, Vec<String>> {
+pub fn contents(sandbox: &Sandbox, names: &[String]) -> BTreeMap<String, Vec<String>> {
     names
         .iter()
         .map(|name| {

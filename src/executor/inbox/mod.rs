@@ -367,9 +367,7 @@ fn tell(
         };
         diagnostic.notes.push(message.clone());
         fail(result, diagnostic);
-        if outcome.loaded > 0 {
-            result.status = NodeStatus::PartialSuccess;
-        }
+        result.status = NodeStatus::PartialSuccess;
         return;
     }
     result.message = Some(message);

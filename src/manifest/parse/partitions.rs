@@ -24,9 +24,6 @@ use crate::manifest::{Manifest, Node, ResourceType, Source, UniqueId};
 use crate::microbatch::{BatchSize, Microbatch};
 use crate::source::Span;
 
-/// The materialization whose rows have a retention without being partitioned.
-const ODS_TABLE: &str = "ods_table";
-
 /// The keys of a `partition_by` mapping.
 const FIELDS: [&str; 4] = ["field", "granularity", "timezone", "data_type"];
 
@@ -40,7 +37,7 @@ pub fn of_node(
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let place = files::place(node);
-    if node.resource_type == ResourceType::Model && node.materialization() == ODS_TABLE {
+    if node.is_ods_table() {
         node.upkeep.kept = exports::kept(node, diagnostics);
     }
     node.upkeep.one_by_one = one_by_one;
