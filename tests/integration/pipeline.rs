@@ -2,12 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use serde_json::Value as Json;
+use futures_util::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde_json::{Map, Value as Json, json};
 
-use crate::support::live;
+use crate::support::outage::Door;
 use crate::support::sandbox::{Ran, Sandbox};
-use crate::support::{drop_postgres_schemas, postgres_fields};
+use crate::support::server::Server;
+use crate::support::{
+    drop_postgres_schemas, live, make_bucket, postgres_fields, s3_url, snowflake_place,
+};
 use crate::warehouse::{contents, relations};
 
 /// The tables that are exported.
@@ -33,10 +39,16 @@ struct Weeks {
 }
 
 impl Weeks {
+    /// On the tests' own server, in schemas that are new.
     fn new(name: &str) -> Weeks {
+        let ods = format!("{name}_ods");
+        drop_postgres_schemas(&[&ods, &format!("{name}_ledger")]);
+        Weeks::on(name, postgres_fields(&ods))
+    }
+
+    /// On the server that these fields of a profile reach.
+    fn on(name: &str, fields: Map<String, Json>) -> Weeks {
         let (ods, ledger) = (format!("{name}_ods"), format!("{name}_ledger"));
-        drop_postgres_schemas(&[&ods, &ledger]);
-        let fields = postgres_fields(&ods);
         let text = |key: &str| match &fields[key] {
             Json::String(text) => text.clone(),
             other => other.to_string(),
@@ -110,17 +122,25 @@ fn date(day: i32) -> String {
 
 /// Inserts payments as the webhook does: one by one, and again without harm.
 fn pay(schema: &str, day: i32, wanted: impl Fn(&str) -> bool) {
+    for sql in payments(schema, day, wanted) {
+        live::by_hand(&sql);
+    }
+}
+
+/// The webhook's statements of a day.
+fn payments(schema: &str, day: i32, wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let path = committed(&format!("inbox/webhook/{}.csv", date(day)));
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    for line in text.lines().skip(1).filter(|line| wanted(line)) {
-        let values: Vec<&str> = line.split(',').collect();
-        let [id, order, status, at] = values[..] else {
-            panic!("no payment: {line}");
-        };
-        live::by_hand(&format!(
-            "insert into {schema}.transaction values ('{id}', '{order}', '{status}', '{at}') on conflict do nothing"
-        ));
-    }
+    let lines = text.lines().skip(1).filter(|line| wanted(line));
+    lines
+        .map(|line| {
+            let values: Vec<String> = line.split(',').map(|value| format!("'{value}'")).collect();
+            format!(
+                "insert into {schema}.transaction values ({}) on conflict do nothing",
+                values.join(", ")
+            )
+        })
+        .collect()
 }
 
 /// The files of data below a folder, by their path.
@@ -269,7 +289,9 @@ fn two_weeks_of_mornings_end_with_what_the_inbox_holds() {
     let rows = contents(&reference, &names);
     let piped = contents(&weeks.sandbox, &names);
     for name in &names {
-        assert!(!rows[name].is_empty(), "`{name}` is empty");
+        // All orders have come.
+        let is_empty = name == "transactions_waiting";
+        assert_eq!(rows[name].is_empty(), is_empty, "rows of `{name}`");
         assert_eq!(piped[name], rows[name], "`{name}` differs");
     }
     assert_eq!(
@@ -277,9 +299,198 @@ fn two_weeks_of_mornings_end_with_what_the_inbox_holds() {
         computed(&weeks.sandbox.path().join("arrived"))
     );
 
+    let snowflake = on_snowflake(&weeks);
+    let seen = contents(&snowflake, &names);
+    for name in &names {
+        assert_eq!(seen[name], rows[name], "`{name}` differs on Snowflake");
+    }
+
     // One more morning has nothing to do.
     let again = weeks.morning(15, 0);
     assert!(!again.stdout.contains("partitions of"), "{}", again.stdout);
+}
+
+/// The same store and the same landing, with the warehouse on Snowflake, built in one morning.
+fn on_snowflake(weeks: &Weeks) -> Sandbox {
+    let path = |name: &str| weeks.sandbox.path().join(name).display().to_string();
+    let sandbox = Sandbox::warehouse()
+        .with_env("DAYGRAIN_INBOX", &path("arrived"))
+        .with_env("DAYGRAIN_LANDING", &path("landed"))
+        .with_env(
+            "DAYGRAIN_LEDGER_SCHEMA",
+            &weeks.ods.replace("_ods", "_ledger"),
+        );
+    let mut fields = snowflake_place("weeks");
+    let ods = postgres_fields(&weeks.ods);
+    fields.insert("threads".to_owned(), 4.into());
+    fields.insert("connections".to_owned(), json!({"ods": ods}));
+    let profile = json!({"orders_warehouse": {"target": "snow", "outputs": {"snow": fields}}});
+    sandbox.write("profiles.yml", &profile.to_string());
+    sandbox
+        .run(&["build", "--as-of", "2026-11-15T02:00:00"])
+        .expect(0);
+    sandbox
+}
+
+/// What stops a morning's build before its end.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// The process is killed.
+    Process,
+    /// The server of the store crashes, and comes back.
+    Server,
+    /// The bucket cannot be reached.
+    Bucket,
+}
+
+/// The process, the store and the bucket fail at random moments; each morning ends with one more run.
+#[test]
+fn faults_on_all_mornings_lose_nothing_and_double_nothing() {
+    const HBA: &str = "host all all 127.0.0.1/32 trust";
+    const BUCKET: &str = "weeks-of-faults";
+    let mut server = Server::new("unused");
+    server.start(HBA, &[]);
+    make_bucket(BUCKET);
+    let url = s3_url();
+    let door = Door::before(url.trim_start_matches("http://"));
+    let fields = server.fields(json!({"schema": "faults_ods", "password": "unused"}));
+    let mut weeks = Weeks::on("faults", fields.clone());
+    for (name, value) in [
+        // Nobody waits long for a lease whose holder was killed.
+        ("DAYGRAIN_TEST_LEASE_SECONDS", "2"),
+        ("DAYGRAIN_LANDING", format!("s3://{BUCKET}/landed").as_str()),
+        ("AWS_ENDPOINT_URL", &format!("http://{}", door.address)),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ALLOW_HTTP", "true"),
+    ] {
+        weeks.sandbox = weeks.sandbox.with_env(name, value);
+    }
+    let store = "run --select tag:ods --as-of 2026-11-01";
+    weeks
+        .sandbox
+        .run(&store.split(' ').collect::<Vec<_>>())
+        .expect(0);
+    let seed = std::env::var("DAYGRAIN_TEST_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let mut random = seed.unwrap_or(20_261_115_u64);
+    let mut next = move |below: u64| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    for day in 1..=14 {
+        weeks.send(day);
+        pay_at(&fields, day);
+        for _ in 0..next(3) {
+            let fault = [Fault::Process, Fault::Server, Fault::Bucket]
+                [usize::try_from(next(3)).expect("a place")];
+            let as_of = format!("{}T02:00:00", date(day + 1));
+            let mut build = weeks
+                .sandbox
+                .command(&["build", "--quiet", "--as-of", &as_of]);
+            let mut build = build
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .expect("it runs");
+            std::thread::sleep(Duration::from_millis(200 + next(2_500)));
+            match fault {
+                Fault::Process => build.kill().expect("a process"),
+                Fault::Server => {
+                    server.crash();
+                    server.start(HBA, &[]);
+                }
+                Fault::Bucket => door.shut(),
+            }
+            let ended = build.wait().expect("it ends");
+            door.open();
+            // A fault that comes too late finds everything done.
+            let code = ended.code();
+            assert!(
+                code.is_none_or(|code| code <= 2),
+                "{fault:?} on day {day}: {code:?}"
+            );
+        }
+        weeks.morning(day + 1, 0);
+    }
+    let expected = files(&committed("landing"));
+    let landed = objects(&door, BUCKET, "landed/");
+    assert_eq!(
+        landed.keys().collect::<Vec<_>>(),
+        expected.keys().collect::<Vec<_>>()
+    );
+    for (path, text) in &expected {
+        assert_eq!(&landed[path], text, "{path}");
+    }
+    let reference = Sandbox::warehouse();
+    reference.run(&["build", "--as-of", "2026-11-15"]).expect(0);
+    let names = relations(&reference);
+    let (rows, piped) = (
+        contents(&reference, &names),
+        contents(&weeks.sandbox, &names),
+    );
+    for name in &names {
+        assert_eq!(piped[name], rows[name], "`{name}` differs");
+    }
+}
+
+/// Payments of a day, all in time but the late one, on a server of the test's own.
+fn pay_at(fields: &Map<String, Json>, day: i32) {
+    let adapter = daygrain::adapter::open(
+        &crate::support::target(&daygrain::dialect::POSTGRES, fields.clone()),
+        Path::new("."),
+    )
+    .expect("a good profile");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let mut session = adapter.connect().await.expect("a session");
+        for sql in payments("faults_ods", day, in_time) {
+            session.execute(&sql).await.expect(&sql);
+        }
+    });
+}
+
+/// The files of data in a bucket, by their path below `prefix`.
+fn objects(door: &Door, bucket: &str, prefix: &str) -> BTreeMap<String, String> {
+    let store = object_store::aws::AmazonS3Builder::new()
+        .with_endpoint(format!("http://{}", door.address))
+        .with_allow_http(true)
+        .with_region("us-east-1")
+        .with_access_key_id("test")
+        .with_secret_access_key("test")
+        .with_bucket_name(bucket)
+        .build()
+        .expect("a bucket");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let listed: Vec<_> = store.list(None).try_collect().await.expect("a listing");
+        let mut found = BTreeMap::new();
+        for object in listed {
+            let path = object.location.to_string();
+            if let Some(path) = path
+                .strip_prefix(prefix)
+                .filter(|path| path.ends_with(".csv"))
+            {
+                let bytes = store.get(&object.location).await.expect("an object");
+                let bytes = bytes.bytes().await.expect("its bytes");
+                found.insert(
+                    path.to_owned(),
+                    String::from_utf8(bytes.to_vec()).expect("text"),
+                );
+            }
+        }
+        found
+    })
 }
 
 /// The fact, a line each.

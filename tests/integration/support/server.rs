@@ -98,6 +98,15 @@ impl Server {
         }
     }
 
+    /// Ends it at once, as a crash does: what was not committed is gone.
+    pub fn crash(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let id = child.id().to_string();
+            let _ = Command::new("kill").args(["-QUIT", &id]).status();
+            let _ = child.wait();
+        }
+    }
+
     /// What it has written.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
