@@ -15,6 +15,8 @@ pub enum RelationKind {
     Cte,
     /// A materialized view.
     MaterializedView,
+    /// A table that the database keeps up with the query that it was made of.
+    DynamicTable,
     /// A table of another system.
     External,
 }
@@ -27,6 +29,7 @@ impl RelationKind {
             RelationKind::View => "view",
             RelationKind::Cte => "cte",
             RelationKind::MaterializedView => "materialized_view",
+            RelationKind::DynamicTable => "dynamic_table",
             RelationKind::External => "external",
         }
     }
@@ -34,9 +37,8 @@ impl RelationKind {
     /// Reads dbt's name.
     pub fn parse(name: &str) -> Option<RelationKind> {
         use RelationKind::*;
-        [Table, View, Cte, MaterializedView, External]
-            .into_iter()
-            .find(|kind| kind.as_str() == name)
+        let kinds = [Table, View, Cte, MaterializedView, DynamicTable, External];
+        kinds.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 

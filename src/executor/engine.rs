@@ -666,7 +666,8 @@ impl Engine {
             let node = project.manifest.nodes.get(&board.items[at].id);
             let node = node.filter(|node| is_new && !is_passed_through(node));
             if let Some(node) = node.filter(|node| existing(session, &node.relation).is_none()) {
-                let made = node.relation.of_kind(RelationKind::Table);
+                let kind = RelationKind::parse(node.materialization());
+                let made = node.relation.of_kind(kind.unwrap_or(RelationKind::Table));
                 session.note(CacheChange::Added(made));
             }
         }

@@ -7,6 +7,7 @@ mod calendars;
 mod cli_reference;
 mod compiled_sql;
 mod crowd;
+mod dynamic_tables;
 mod exports;
 mod floors;
 mod kill;

@@ -1056,7 +1056,7 @@ impl Warehouse for Paper {
 }
 
 /// Words of good statements that our parser does not know; the tests on a server run them.
-const UNPARSED: &[&str] = &["column id comment '"];
+const UNPARSED: &[&str] = &["column id comment '", "comment on dynamic table"];
 
 #[test]
 fn the_sql_of_snowflake_parses() {
@@ -1079,6 +1079,16 @@ fn the_sql_of_snowflake_parses() {
                 "transient": false, "cluster_by": ["id", "v"], "automatic_clustering": true,
                 "snowflake_warehouse": "big", "query_tag": "it's \\ mine",
                 "persist_docs": {"relation": true, "columns": true},
+            }),
+        ),
+        (
+            "dynamic_table",
+            "",
+            false,
+            json!({
+                "target_lag": "1 hour", "snowflake_warehouse": "big", "refresh_mode": "full",
+                "initialize": "on_schedule", "cluster_by": ["id", "v"],
+                "persist_docs": {"relation": true},
             }),
         ),
         ("incremental", "append", true, json!({})),

@@ -26,9 +26,10 @@ const DAYS: [&str; 14] = [
 ];
 
 /// The tables that sum up the fact, each of one partition.
-const SALES: [&str; 6] = [
+const SALES: [&str; 7] = [
     "sales_by_customer",
     "sales_by_customer_date",
+    "sales_by_date",
     "sales_by_product",
     "sales_by_product_customer",
     "sales_by_product_customer_date",

@@ -13,24 +13,12 @@
   {%- if is_there -%}
     {%- set changes = get_materialized_view_configuration_changes(existing_relation, config) -%}
   {%- endif -%}
-  {%- set reaction = config.get('on_configuration_change') or 'apply' -%}
-  {%- if reaction not in ['apply', 'continue', 'fail'] -%}
-    {%- do exceptions.raise_compiler_error('`on_configuration_change` is `' ~ reaction ~ '`, which is none of `apply`, `continue`, `fail`') -%}
-  {%- endif -%}
-
-  {%- if changes is not none and reaction == 'fail' -%}
-    {%- do exceptions.raise_fail_fast_error(
-      'Configuration changes were identified and `on_configuration_change` was set to `fail` for `' ~ target_relation.render() ~ '`'
-    ) -%}
-  {%- elif changes is not none and reaction == 'continue' -%}
-    {%- do exceptions.warn(
-      'Configuration changes were identified and `on_configuration_change` was set to `continue` for `' ~ target_relation.render() ~ '`'
-    ) -%}
-    {%- do store_raw_result(name='main', message='skip ' ~ target_relation, code='skip', rows_affected='-1') -%}
-  {%- else -%}
+  {%- if may_apply_configuration_changes(target_relation, changes) -%}
     {%- do publish_materialized_view(target_relation, existing_relation, compiled_code, is_there, changes) -%}
     {%- do apply_grants(target_relation, grant_config, should_revoke=should_revoke(existing_relation, full_refresh_mode=true)) -%}
     {%- do persist_docs(target_relation, model) -%}
+  {%- elif is_kept_fresh() -%}
+    {%- do publish_materialized_view(target_relation, existing_relation, compiled_code, is_there, none) -%}
   {%- endif -%}
 
   {{- run_hooks(post_hooks, inside_transaction=true) -}}
@@ -39,6 +27,36 @@
 
   {{- return({'relations': [target_relation]}) -}}
 {%- endmaterialization %}
+
+
+{#
+  Whether changes of the configuration, none where there are none, are to be made: `continue` warns
+  and leaves all as it is, `fail` fails.
+#}
+{% macro may_apply_configuration_changes(target_relation, changes) -%}
+  {%- set reaction = config.get('on_configuration_change') or 'apply' -%}
+  {%- if reaction not in ['apply', 'continue', 'fail'] -%}
+    {%- do exceptions.raise_compiler_error('`on_configuration_change` is `' ~ reaction ~ '`, which is none of `apply`, `continue`, `fail`') -%}
+  {%- endif -%}
+  {%- if changes is none or reaction == 'apply' -%}
+    {%- do return(true) -%}
+  {%- elif reaction == 'fail' -%}
+    {%- do exceptions.raise_fail_fast_error(
+      'Configuration changes were identified and `on_configuration_change` was set to `fail` for `' ~ target_relation.render() ~ '`'
+    ) -%}
+  {%- endif -%}
+  {%- do exceptions.warn(
+    'Configuration changes were identified and `on_configuration_change` was set to `continue` for `' ~ target_relation.render() ~ '`'
+  ) -%}
+  {%- do store_raw_result(name='main', message='skip ' ~ target_relation, code='skip', rows_affected='-1') -%}
+  {%- do return(false) -%}
+{%- endmacro %}
+
+
+{# Whether the engine says of the model that it holds what its inputs hold, so that it has to. #}
+{% macro is_kept_fresh() -%}
+  {%- do return(config.get('rebuild') == 'when_stale') -%}
+{%- endmacro %}
 
 
 {# Makes it, or changes what is asked to change, or takes in new rows. The statement `main` is one of these. #}

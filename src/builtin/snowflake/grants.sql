@@ -10,7 +10,7 @@
 
 
 {% macro snowflake__grantable(relation) -%}
-{{ 'view' if relation.is_view else 'table' }} {{ relation.render() }}
+{{ (relation.type or 'table') | replace('_', ' ') }} {{ relation.render() }}
 {%- endmacro %}
 
 {% macro snowflake__get_show_grant_sql(relation) -%}

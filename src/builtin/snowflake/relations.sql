@@ -32,7 +32,7 @@ show objects in schema {{ schema_relation.without_identifier() }} limit {{ page 
         database=row['database_name'],
         schema=row['schema_name'],
         identifier=row['name'],
-        type=kinds.get(row['kind'], 'table')
+        type='dynamic_table' if row.get('is_dynamic') == 'Y' else kinds.get(row['kind'], 'table')
       )) -%}
       {%- set seen.last = row['name'] -%}
     {%- endfor -%}
@@ -51,7 +51,7 @@ show objects in schema {{ schema_relation.without_identifier() }} limit {{ page 
 
 {% macro snowflake__rename_relation(from_relation, to_relation) -%}
   {%- call statement('rename_relation') -%}
-    alter {{ from_relation.type or 'table' }} {{ from_relation }} rename to {{ to_relation }}
+    alter {{ (from_relation.type or 'table') | replace('_', ' ') }} {{ from_relation }} rename to {{ to_relation }}
   {%- endcall -%}
 {%- endmacro %}
 

@@ -18,8 +18,8 @@ use crate::jinja::Warehouse;
 use crate::jinja::context::relation_value;
 use crate::jinja::language::list;
 use crate::ledger;
-use crate::manifest::ResourceType;
 use crate::manifest::partitioning::ContentHash;
+use crate::manifest::{Node, ResourceType};
 use crate::planner::Work;
 use crate::planner::board::ALL;
 use crate::planner::items::is_passed_through;
@@ -30,7 +30,7 @@ use super::hooks::{self, Outside};
 use super::partitions::{Own, narrowing};
 use super::record::{Claim, intend, record};
 use super::{
-    Attempted, Desk, Job, Published, Trouble, begin, fetch, none_judged, take_numbers, text,
+    Attempted, Desk, Job, Part, Published, Trouble, begin, fetch, none_judged, take_numbers, text,
 };
 
 /// Builds what has one partition by its materialization, inside the transaction that records it.
@@ -43,9 +43,10 @@ pub(super) fn publish_whole(
 ) -> Attempted {
     let project = &desk.project;
     let dialect = project.facts.dialect;
+    let node = with_todays_query(job);
     let shown = match whole_view(desk, session, job).map_err(none_judged)? {
-        Some(view) => Shown::of_partitions(project, &job.node, view),
-        None => Shown::of(project, &job.node),
+        Some(view) => Shown::of_partitions(project, &node, view),
+        None => Shown::of(project, &node),
     };
     let (scope, _) = node_scope(project, session, &job.node, &shown, Vec::new());
     hooks::before(desk, session, &scope, &job.node, Outside::Marked).map_err(none_judged)?;
@@ -66,7 +67,7 @@ pub(super) fn publish_whole(
         begin(desk, session, job).map_err(none_judged)?;
     }
     let facts = Arc::clone(&result.node);
-    let node = hooks::without_outside(&job.node);
+    let node = hooks::without_outside(&node);
     let built = run_shown(
         project,
         session,
@@ -119,6 +120,24 @@ pub(super) fn publish_whole(
         columns: claim.columns,
     };
     hooks::after(desk, session, &scope, job, Outside::Marked, published)
+}
+
+/// The node to be made anew where it is a view that stores its rows and was made of another query: it
+/// would go on with that one, whatever is refreshed.
+fn with_todays_query(job: &Job) -> Arc<Node> {
+    let keeps_query = matches!(
+        job.node.materialization(),
+        "materialized_view" | "dynamic_table"
+    );
+    let is_todays = |part: &Part| part.before.is_some_and(|before| before.code == job.code);
+    if !keeps_query || job.parts.iter().all(is_todays) {
+        return Arc::clone(&job.node);
+    }
+    let mut made = Node::clone(&job.node);
+    made.config
+        .set
+        .insert("full_refresh".to_owned(), Json::Bool(true));
+    Arc::new(made)
 }
 
 /// The reads of an unpartitioned model that are loaded from files.

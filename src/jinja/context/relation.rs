@@ -69,6 +69,7 @@ fn class_attribute(dialect: &'static Dialect, name: &str) -> Option<Value> {
         "Table" => Value::from("table"),
         "CTE" => Value::from("cte"),
         "MaterializedView" => Value::from("materialized_view"),
+        "DynamicTable" => Value::from("dynamic_table"),
         "External" => Value::from("external"),
         _ => return None,
     };
@@ -110,7 +111,7 @@ fn kind_of(value: &Value) -> Result<RelationKind, minijinja::Error> {
     let name = crate::jinja::language::py_str(value);
     RelationKind::parse(&name).ok_or_else(|| {
         type_error(format!(
-            "a relation cannot be a `{name}`: it is a table, view, cte, materialized_view or external"
+            "a relation cannot be a `{name}`: it is a table, view, cte, materialized_view, dynamic_table or external"
         ))
     })
 }
@@ -221,7 +222,8 @@ impl RelationObject {
             "is_cte" => is(RelationKind::Cte),
             "is_materialized_view" => is(RelationKind::MaterializedView),
             "is_external" | "is_external_table" => is(RelationKind::External),
-            "is_dynamic_table" | "is_iceberg_format" => Value::from(false),
+            "is_dynamic_table" => is(RelationKind::DynamicTable),
+            "is_iceberg_format" => Value::from(false),
             "can_be_renamed" | "can_be_replaced" => Value::from(matches!(
                 relation.kind,
                 Some(RelationKind::Table | RelationKind::View)

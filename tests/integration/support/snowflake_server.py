@@ -18,6 +18,10 @@ The proxy does what the driver of daygrain cannot do without:
   nothing for three seconds is rolled back, as the server does after five minutes; the session then
   has no transaction, which `current_transaction()` tells.
 
+- fakesnow knows no dynamic tables: each is a table that is made again of its query when it is
+  refreshed, which nothing does by itself, and the proxy keeps what `show dynamic tables` shows. One that
+  is to be filled on schedule is filled at once;
+
 It also injects faults, which a session asks for by the parameter `DAYGRAIN_FAULTS` of its login: a
 JSON list of `{"on": part of the statement or "login", "do": what, "times": how often}`. Counts are
 kept by database, so a test that has a database of its own has faults of its own. What there is:
@@ -141,10 +145,102 @@ ENDS = re.compile(r"\s*(commit|rollback)\b", re.IGNORECASE)
 BEGINS = re.compile(r"\s*begin\b", re.IGNORECASE)
 
 
+MADE = re.compile(r"create\s+(?P<replace>or\s+replace\s+)?(?:transient\s+)?dynamic\s+table\s+(?P<name>\S+)\s+(?P<settings>.*?)\bas\s*\((?P<query>.*)\)\s*;?\s*$", re.IGNORECASE | re.DOTALL)
+ALTERED = re.compile(r"alter\s+dynamic\s+table\s+(?P<name>\S+)\s+(?P<action>.*)$", re.IGNORECASE | re.DOTALL)
+DROPPED = re.compile(r"drop\s+dynamic\s+table\s+(?:if\s+exists\s+)?(?P<name>\S+)", re.IGNORECASE)
+SHOWN = re.compile(r"show\s+dynamic\s+tables\s+like\s+'(?P<like>.*)'\s+in\s+schema\s+(?P<schema>\S+)", re.IGNORECASE)
+SETTING = re.compile(r"(\w+)\s*=\s*('[^']*'|\S+)")
+
+# (database, schema, name) -> what `show dynamic tables` shows, and the query
+dynamic_tables = {}
+
+
+def stored(name):
+    """The parts of a name as the server keeps them."""
+    parts = re.findall(r'"(?:[^"]|"")*"|[^".]+', name)
+    return tuple(part[1:-1].replace('""', '"') if part.startswith('"') else part.upper() for part in parts)
+
+
+def settings_of(text):
+    """What is set by `name = value`: values in quotes as they are, others as the server keeps names."""
+    found = {key.lower(): value for key, value in SETTING.findall(text)}
+    return {key: value[1:-1] if value.startswith("'") else value.upper() for key, value in found.items()}
+
+
+def dynamic(sql):
+    """What fakesnow is to do for a statement about a dynamic table; None for any other."""
+    made = MADE.match(sql.strip())
+    if made:
+        key = stored(made["name"])
+        if key in dynamic_tables and not made["replace"]:
+            return f"create table {made['name']} (a int)"
+        row = {"target_lag": None, "refresh_mode": "INCREMENTAL", "scheduler": "ENABLE", "cluster_by": "", "immutable_where": None}
+        row |= {"text": sql, "query": made["query"]} | settings_of(made["settings"])
+        row["refresh_mode"] = "INCREMENTAL" if row["refresh_mode"] == "AUTO" else row["refresh_mode"]
+        row["target_lag"] = row["target_lag"] and row["target_lag"].replace("downstream", "DOWNSTREAM")
+        keys = re.search(r"cluster by (\([^)]*\))", made["settings"])
+        row["cluster_by"] = "LINEAR" + keys[1] if keys else ""
+        immutable = re.search(r"(immutable where \(.*\))", made["settings"])
+        row["immutable_where"] = immutable[1].replace("immutable where", "IMMUTABLE WHERE") if immutable else None
+        dynamic_tables[key] = row
+        return f"create {made['replace'] or ''}table {made['name']} as {made['query']}"
+    altered = ALTERED.match(sql.strip())
+    if altered:
+        row = dynamic_tables[stored(altered["name"])]
+        action = altered["action"].strip()
+        if action.lower() == "refresh":
+            return f"create or replace table {altered['name']} as {row['query']}"
+        if action.lower().startswith("cluster by"):
+            row["cluster_by"] = "LINEAR" + action[len("cluster by "):]
+        elif action.lower().startswith("set immutable where"):
+            row["immutable_where"] = "IMMUTABLE WHERE" + action[len("set immutable where"):]
+        elif action.lower().startswith("set "):
+            row.update(settings_of(action))
+        return "select 'Statement executed successfully.' as status"
+    dropped = DROPPED.match(sql.strip())
+    if dropped:
+        dynamic_tables.pop(stored(dropped["name"]), None)
+        return f"drop table if exists {dropped['name']}"
+    return None
+
+
+def shown_dynamic_tables(sql):
+    """The reply to `show dynamic tables`; None for any other statement."""
+    shown = SHOWN.match(sql.strip())
+    if not shown:
+        return None
+    schema = stored(shown["schema"])
+    like = re.escape(shown["like"]).replace("%", ".*").replace("_", ".")
+    columns = ["name", "database_name", "schema_name", "cluster_by", "target_lag", "refresh_mode", "warehouse", "initialization_warehouse", "text", "scheduler", "immutable_where"]
+    rows = []
+    for (database, of, name), row in dynamic_tables.items():
+        if (database, of) == schema and re.fullmatch(like, name, re.IGNORECASE):
+            row = row | {"name": name, "database_name": database, "schema_name": of}
+            rows.append([row.get(column) for column in columns])
+    reply = done(*rows)
+    kind = reply["data"]["rowtype"][0]
+    reply["data"]["rowtype"] = [kind | {"name": column} for column in columns]
+    return reply
+
+
+def with_dynamic_tables(reply):
+    """The reply to `show objects`, which says which tables are dynamic."""
+    data = reply["data"] or {}
+    names = [kind["name"].lower() for kind in data.get("rowtype") or []]
+    if "is_dynamic" not in names:
+        return reply
+    at = [names.index(name) for name in ("database_name", "schema_name", "name", "is_dynamic")]
+    for row in data["rowset"]:
+        if tuple(row[index] for index in at[:3]) in dynamic_tables:
+            row[at[3]] = "Y"
+    return reply
+
+
 def understood(body):
     """The request, in words that fakesnow understands."""
     asked = json.loads(body)
-    sql = asked["sqlText"]
+    sql = dynamic(asked["sqlText"]) or asked["sqlText"]
+    sql = re.sub(r"^comment on dynamic table", "comment on table", sql)
     sql = re.sub(r"hash_agg\(([^()]*)\)", r"sum(hash(\1) % 1000000007)", sql)
     sql = re.sub(r"(create sequence .*) order$", r"\1", sql)
     sql = re.sub(r"((?:\w+\.)+\w+)\.nextval\b", r"nextval('\1')", sql)
@@ -295,6 +391,8 @@ class Proxy(BaseHTTPRequestHandler):
             return self.slow(request_id)
         if fault in ("async", "expire-async"):
             return self.later(session, fault, body)
+        if shown := shown_dynamic_tables(sql):
+            return self.reply(200, shown)
         if "current_transaction()" in sql.lower():
             return self.reply(200, done(["1" if session["begun"] else None]))
         session["busy"] = True
@@ -319,7 +417,10 @@ class Proxy(BaseHTTPRequestHandler):
             locks.free(token)
         if fault == "lose":
             return self.drop()
-        self.reply(status, translated(json.loads(content)) if status == 200 else content)
+        if status != 200:
+            return self.reply(status, content)
+        reply = translated(json.loads(content))
+        self.reply(status, with_dynamic_tables(reply) if sql.lstrip().startswith("show objects") else reply)
 
     def slow(self, request_id):
         with lock:
