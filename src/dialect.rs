@@ -88,6 +88,8 @@ pub struct Dialect {
     pub hash_settings: &'static [&'static str],
     /// Whether a subquery in `from` must have an alias.
     pub subquery_alias: bool,
+    /// Whether it copies files of a stage into a table itself.
+    pub copies_stages: bool,
     /// Whether several batches of a microbatch model may be written at the same time.
     pub concurrent_batches: bool,
     /// Whether the driver hands the rows of a query out as a stream of CSV.
@@ -184,6 +186,7 @@ pub static DUCKDB: Dialect = Dialect {
     publish_settings: &[],
     hash_settings: &[],
     subquery_alias: false,
+    copies_stages: false,
     concurrent_batches: true,
     streams_rows_out: false,
     has_ods_tables: false,
@@ -244,6 +247,7 @@ pub static POSTGRES: Dialect = Dialect {
         "set local bytea_output = 'hex'",
     ],
     subquery_alias: true,
+    copies_stages: false,
     concurrent_batches: false,
     streams_rows_out: true,
     has_ods_tables: true,
@@ -320,6 +324,7 @@ pub static SNOWFLAKE: Dialect = Dialect {
     publish_settings: &[],
     hash_settings: &[],
     subquery_alias: false,
+    copies_stages: true,
     concurrent_batches: true,
     streams_rows_out: false,
     has_ods_tables: false,

@@ -58,6 +58,16 @@ pub(super) fn layout(
 /// A reader that is opened when it is first needed.
 pub(super) type ReaderRef = std::sync::Arc<Reader>;
 
+/// As [`layout`], of a CSV file of which only the beginning is at hand.
+pub(super) fn of_head(
+    source: &FileSource,
+    options: &CsvOptions,
+    shown: &str,
+    head: &Path,
+) -> Result<Layout, Vec<Diagnostic>> {
+    csv_layout(source, options, shown, head, sql::is_gzip(source, shown))
+}
+
 fn csv_layout(
     source: &FileSource,
     options: &CsvOptions,

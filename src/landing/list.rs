@@ -215,6 +215,48 @@ pub(super) fn local(
     })
 }
 
+/// How much of a file shows its header.
+const HEAD: usize = 256 * 1024;
+
+/// Brings the beginnings of files within reach, as [`local`] does with whole files.
+pub(super) fn heads(
+    source: &FileSource,
+    around: Surroundings<'_>,
+    files: &[FileEntry],
+) -> Result<Local, Diagnostic> {
+    if source.location.bucket.is_none() {
+        let paths = files.iter().map(|file| around.root.join(&file.path));
+        return Ok(Local {
+            paths: paths.collect(),
+            _copies: None,
+        });
+    }
+    let fail = |error: &dyn std::error::Error| {
+        failure(source, "cannot read", &source.location.text, error)
+    };
+    let folder = tempfile::Builder::new()
+        .prefix("daygrain-landing-")
+        .tempdir()
+        .map_err(|e| fail(&e))?;
+    let runtime = runtime().map_err(|e| fail(&e))?;
+    let opened = open(&source.location, around).map_err(|e| fail(&e))?;
+    let store = opened.ok_or_else(|| fail(&std::io::Error::from(std::io::ErrorKind::NotFound)))?;
+    let all = futures_util::stream::iter(files)
+        .map(|file| async { store.head(&file.path).await.map_err(|e| fail(&e)) })
+        .buffered(AT_ONCE);
+    let heads: Vec<Vec<u8>> = runtime.block_on(all.try_collect())?;
+    let mut paths = Vec::new();
+    for (count, head) in heads.iter().enumerate() {
+        let path = folder.path().join(count.to_string());
+        std::fs::write(&path, head).map_err(|e| fail(&e))?;
+        paths.push(path);
+    }
+    Ok(Local {
+        paths,
+        _copies: Some(folder),
+    })
+}
+
 /// Reads small texts of the store; `None` for one that is not there.
 pub(super) fn texts(
     source: &FileSource,
@@ -315,6 +357,18 @@ impl Store {
     ) -> object_store::Result<impl Stream<Item = object_store::Result<bytes::Bytes>> + Unpin + use<>>
     {
         Ok(self.store.get(&self.key(shown)?).await?.into_stream())
+    }
+
+    /// The first bytes of a file, as far as its header goes.
+    async fn head(&self, shown: &str) -> object_store::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut pieces = self.read(shown).await?;
+        while bytes.len() < HEAD
+            && let Some(piece) = pieces.next().await
+        {
+            bytes.extend_from_slice(&piece?);
+        }
+        Ok(bytes)
     }
 }
 

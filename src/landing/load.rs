@@ -13,7 +13,7 @@ use super::faults;
 use super::layout::{self, Layout, ReaderRef};
 use super::list::{self, FileEntry, Surroundings};
 use super::manifest::{self, Promises};
-use super::spec::{FileSource, Kind};
+use super::spec::{FileSource, Format, Kind};
 use super::sql::{self, Located, Macros, Reader, Typing};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect::Dialect;
@@ -89,6 +89,13 @@ pub fn load(
     files: &[FileEntry],
     into: Destination<'_>,
 ) -> Result<Counts, LoadFailure> {
+    if let (Some(stage), Format::Csv(options)) = (&source.stage, &source.format) {
+        let mut counts = super::copy::copy(source, (stage, options), around, files, into)?;
+        for file in files {
+            counts.entry(file.partition.clone()).or_insert(0);
+        }
+        return Ok(counts);
+    }
     let local = list::local(source, around, files).map_err(Box::new)?;
     let opened: OnceLock<ReaderRef> = OnceLock::new();
     let reader = || -> Result<ReaderRef, Box<Diagnostic>> {
@@ -99,7 +106,11 @@ pub fn load(
         Ok(Arc::clone(opened.get_or_init(|| reader)))
     };
 
-    let mut promises = manifest::promises(source, around, files, &local.paths).map_err(Box::new)?;
+    let checksum = |at: usize, name: &str| {
+        let found = list::checksum_of(&local.paths[at]);
+        found.map_err(|error| faults::unreadable(source, name, &error))
+    };
+    let mut promises = manifest::promises(source, around, files, &checksum).map_err(Box::new)?;
     let mut wrong = std::mem::take(&mut promises.wrong);
     let mut layouts: Vec<Layout> = Vec::new();
     for (file, path) in files.iter().zip(&local.paths) {
@@ -144,6 +155,31 @@ pub fn load(
     Ok(counts)
 }
 
+/// The statement that makes the empty table.
+pub(super) fn create_sql(
+    source: &FileSource,
+    into: Destination<'_>,
+    macros: &Macros,
+) -> Result<String, Box<Diagnostic>> {
+    let Destination {
+        dialect, staging, ..
+    } = into;
+    let columns: Vec<Json> = source
+        .columns
+        .iter()
+        .map(|column| {
+            json!({
+                "quoted": dialect.quote_identifier(&column.name),
+                "data_type": column.data_type,
+            })
+        })
+        .collect();
+    macros.sql(
+        "landing_create_staging",
+        &[staging.render(dialect).into(), columns.into()],
+    )
+}
+
 /// Whether files could be read, or what is wrong with them.
 type Judgement = Result<(), Vec<Diagnostic>>;
 
@@ -170,7 +206,7 @@ impl Work<'_> {
         let relation = staging.render(dialect);
         let run = |sql: &str| warehouse.query(sql, Transaction::AsIs, Fetch::Nothing);
         if self.files.is_empty() {
-            run(&self.create_sql(&macros)?)?;
+            run(&create_sql(self.source, self.into, &macros)?)?;
             return Ok(Counts::new());
         }
         for (index, files) in self.files.chunks(MOST_FILES).enumerate() {
@@ -226,7 +262,7 @@ impl Work<'_> {
             dialect,
             staging,
         } = self.into;
-        let created = self.create_sql(&Macros::of(dialect))?;
+        let created = create_sql(self.source, self.into, &Macros::of(dialect))?;
         let mut counts = Counts::new();
         let mut wrong: BTreeMap<String, Vec<Diagnostic>> = BTreeMap::new();
         warehouse.begin()?;
@@ -345,27 +381,6 @@ impl Work<'_> {
             return LoadFailure::Whole(failure);
         }
         LoadFailure::Partitions(wrong)
-    }
-
-    fn create_sql(&self, macros: &Macros) -> Result<String, Box<Diagnostic>> {
-        let Destination {
-            dialect, staging, ..
-        } = self.into;
-        let columns: Vec<Json> = self
-            .source
-            .columns
-            .iter()
-            .map(|column| {
-                json!({
-                    "quoted": dialect.quote_identifier(&column.name),
-                    "data_type": column.data_type,
-                })
-            })
-            .collect();
-        macros.sql(
-            "landing_create_staging",
-            &[staging.render(dialect).into(), columns.into()],
-        )
     }
 
     fn read_sql(

@@ -6,7 +6,6 @@
 //! that was copied where there was no dump of a day.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -52,14 +51,17 @@ pub(super) struct Promises {
     pub wrong: BTreeMap<String, Vec<Diagnostic>>,
 }
 
+/// What gives the checksum of a file.
+pub(super) type Checksum<'c> = dyn Fn(usize, &str) -> Result<String, Diagnostic> + 'c;
+
 /// Reads the manifests beside some files, and holds the files against them.
 ///
-/// `local` gives each file where it can be read.
+/// `checksum` gives that of a file, by its place among them and its name in the manifest.
 pub(super) fn promises(
     source: &FileSource,
     around: Surroundings<'_>,
     files: &[FileEntry],
-    local: &[std::path::PathBuf],
+    checksum: &Checksum<'_>,
 ) -> Result<Promises, Diagnostic> {
     let mut folders: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     for (at, file) in files.iter().enumerate() {
@@ -84,11 +86,11 @@ pub(super) fn promises(
         let mut wrong = Vec::new();
         match serde_json::from_str::<Manifest>(&text) {
             Ok(manifest) => {
-                let held: BTreeMap<&str, &Path> = held
+                let held: BTreeMap<&str, usize> = held
                     .iter()
-                    .map(|&at| (&files[at].path[folder.len()..], local[at].as_path()))
+                    .map(|&at| (&files[at].path[folder.len()..], at))
                     .collect();
-                match check(source, path, &manifest, &held, &mut wrong) {
+                match check(source, path, &manifest, (&held, checksum), &mut wrong) {
                     Some(rows) => {
                         *promises.rows.entry((*partition).to_owned()).or_default() += rows
                     }
@@ -121,13 +123,13 @@ fn check(
     source: &FileSource,
     path: &str,
     manifest: &Manifest,
-    held: &BTreeMap<&str, &Path>,
+    (held, checksum): (&BTreeMap<&str, usize>, &Checksum<'_>),
     wrong: &mut Vec<Diagnostic>,
 ) -> Option<u64> {
     let mut rows = Some(0);
     for listed in &manifest.files {
         rows = rows.zip(listed.rows).map(|(sum, more)| sum + more);
-        let Some(local) = held.get(listed.path.as_str()) else {
+        let Some(&at) = held.get(listed.path.as_str()) else {
             let message = format!("`{path}` lists `{}`, which is not there", listed.path);
             wrong.push(fault(source, message));
             continue;
@@ -135,14 +137,14 @@ fn check(
         let Some(promised) = &listed.sha256 else {
             continue;
         };
-        match list::checksum_of(local) {
+        match checksum(at, &listed.path) {
             Ok(own) if own.eq_ignore_ascii_case(promised) => {}
             Ok(own) => {
                 let message = format!("`{}` is not the file that `{path}` lists", listed.path);
                 let note = format!("its SHA-256 is {own}, and {promised} is promised");
                 wrong.push(fault(source, message).note(note));
             }
-            Err(error) => wrong.push(faults::unreadable(source, &listed.path, &error)),
+            Err(fault) => wrong.push(fault),
         }
     }
     for name in held.keys() {

@@ -4,6 +4,7 @@
 //! A partition is text here, such as `2026-11-05`, as the path of its files writes it. Whether a
 //! partition is due, stale or recorded is for others to say.
 
+mod copy;
 mod csv;
 mod export;
 mod faults;
@@ -21,5 +22,5 @@ pub use load::{Counts, Destination, LoadFailure, joined, load, staging};
 pub use pattern::{Pattern, bounds};
 pub use spec::{
     Compression, CsvOptions, Cut, ExtraColumns, FileColumn, FileSource, Format, Header, Kind,
-    Location, file_source,
+    Location, Stage, file_source,
 };

@@ -15,6 +15,8 @@ pub struct FileSource {
     pub name: String,
     /// Where the files are.
     pub location: Location,
+    /// The place in a stage that the target copies them from; `None` where their rows are handed over.
+    pub stage: Option<Stage>,
     /// What they are.
     pub format: Format,
     /// The columns of the table, in order; the partition's field is among them.
@@ -57,6 +59,23 @@ pub struct Location {
     pub bucket: Option<String>,
     /// The pattern of the paths in there.
     pub pattern: Pattern,
+}
+
+impl Location {
+    /// What a file's path adds to the folders that come before the pattern's first variable part.
+    pub(super) fn below_prefix<'p>(&self, path: &'p str) -> &'p str {
+        let scheme = self.bucket.as_ref().map(|bucket| format!("s3://{bucket}/"));
+        let key = scheme.and_then(|scheme| path.strip_prefix(&scheme));
+        let key = key.unwrap_or(path);
+        key.strip_prefix(&self.pattern.prefix).unwrap_or(key)
+    }
+}
+
+/// A place in a stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// With its `@`, and a `/` at the end: what the location's first variable part is below.
+    pub folder: String,
 }
 
 /// The kinds of files.
@@ -218,6 +237,7 @@ impl Kind {
 /// Every key of `external` that is read, with the other names that some have.
 const KEYS: &[(&str, &[&str])] = &[
     ("location", &[]),
+    ("stage", &[]),
     ("file_format", &[]),
     ("extra_columns", &[]),
     ("delimiter", &["field_delimiter"]),
@@ -328,6 +348,7 @@ impl Reader<'_> {
                 }
             },
         };
+        let stage = self.stage(value("stage"), format.as_ref(), extra_columns, dialect);
         let mut columns = self.columns(dialect);
         let location = location?;
         self.same_field(&location.pattern.field);
@@ -357,6 +378,7 @@ impl Reader<'_> {
         Some(FileSource {
             name: self.name(),
             location,
+            stage,
             format: format?,
             columns,
             field,
@@ -445,6 +467,44 @@ impl Reader<'_> {
         };
         self.error(Code::BadConfig, &message, help);
         None
+    }
+
+    /// The stage, where the database copies from stages; elsewhere the files are read at `location`.
+    fn stage(
+        &mut self,
+        value: Option<&Json>,
+        format: Option<&Format>,
+        extra_columns: ExtraColumns,
+        dialect: &Dialect,
+    ) -> Option<Stage> {
+        let text = match value? {
+            Json::String(text) if text.len() > 1 && text.starts_with('@') => text,
+            _ => {
+                let message = "`external.stage` is no place in a stage";
+                let help = "write the stage and the folder in it, such as `@landing_stage/orders`";
+                self.error(Code::BadConfig, message, help);
+                return None;
+            }
+        };
+        if !dialect.copies_stages {
+            return None;
+        }
+        let without = "drop `stage`, so that the files are read here and their rows inserted";
+        if let Some(other @ (Format::Parquet | Format::Json(_))) = format {
+            let message = format!(
+                "files of a stage are copied as csv, and these are {}",
+                other.as_str()
+            );
+            self.error(Code::Unsupported, &message, without);
+        }
+        if extra_columns == ExtraColumns::Ignore {
+            let message =
+                "`extra_columns: ignore` does not go with `stage`: a copy reads all columns";
+            self.error(Code::Unsupported, message, without);
+        }
+        Some(Stage {
+            folder: format!("{}/", text.trim_end_matches('/')),
+        })
     }
 
     /// The field that `partition_by` of the config names.

@@ -6,6 +6,7 @@ mod board;
 mod calendars;
 mod cli_reference;
 mod compiled_sql;
+mod copied_files;
 mod crowd;
 mod dynamic_tables;
 mod exports;

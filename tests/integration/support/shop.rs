@@ -104,6 +104,13 @@ impl Shop {
         shop
     }
 
+    /// The database that its profile names.
+    pub fn database(&self) -> String {
+        let profile: Json = serde_json::from_str(&self.sandbox.read("profiles.yml")).unwrap();
+        let database = profile["shop"]["outputs"]["dev"]["database"].as_str();
+        database.unwrap().to_owned()
+    }
+
     /// The name of a table, for statements by hand.
     pub fn name(&self, table: &str) -> String {
         format!("{}.{table}", self.schema)

@@ -22,6 +22,10 @@ The proxy does what the driver of daygrain cannot do without:
   refreshed, which nothing does by itself, and the proxy keeps what `show dynamic tables` shows. One that
   is to be filled on schedule is filled at once;
 
+- fakesnow copies files one after the other, knows few options of CSV files, and says neither the file
+  nor the place of a value that it cannot read: the proxy asks for one file at a time, leaves those
+  options out, and looks for the value in the file;
+
 It also injects faults, which a session asks for by the parameter `DAYGRAIN_FAULTS` of its login: a
 JSON list of `{"on": part of the statement or "login", "do": what, "times": how often}`. Counts are
 kept by database, so a test that has a database of its own has faults of its own. What there is:
@@ -236,6 +240,39 @@ def with_dynamic_tables(reply):
     return reply
 
 
+COPY = re.compile(r"(?P<head>copy into .*?\nfiles = )\((?P<files>.*)\)(?P<tail>\nfile_format = .*)$", re.DOTALL)
+TEXT = re.compile(r"'(?:[^'\\\\]|\\\\.|'')*'")
+LEFT_OUT = re.compile(r"\n *(?:error_on_column_count_mismatch|skip_blank_lines|encoding|escape) = \S+")
+STAGE = re.compile(r"create (?:or replace )?stage (?P<name>\S+) url ?= ?'file://(?P<url>[^']*)'", re.IGNORECASE)
+stages = {}  # (database, name) -> its folder
+
+
+def plain(literal):
+    """The text of a literal."""
+    return re.sub(r"\\\\(.)|''", lambda found: found[1] or "'", literal[1:-1])
+
+
+def place_of(database, sql, literal, message):
+    """The server's words of a value that it cannot read: which, and where it is."""
+    wrong = re.search(r"[Cc]ould not convert string '?\"?([^'\"]*)", message)
+    stage, _, folder = plain(re.search(r"\nfrom ('.*')", sql)[1])[1:].partition("/")
+    name = plain(literal)
+    if not wrong or (database, stage.lower()) not in stages:
+        return message
+    value = wrong[1]
+    with open(f"{stages[database, stage.lower()]}/{folder}{name}", encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            values = line.rstrip("\n").split(",")
+            if value in values:
+                at = values.index(value)
+                return (
+                    f"Numeric value '{value}' is not recognized\n  File '{folder}{name}', line {number}, "
+                    f"character {len(','.join(values[:at])) + bool(at) + 1}\n  Row {number - 1}, column \"STAGED\"[{at + 1}]\n"
+                    "  If you would like to continue loading when an error is encountered, use other values"
+                )
+    return message
+
+
 def understood(body):
     """The request, in words that fakesnow understands."""
     asked = json.loads(body)
@@ -410,6 +447,10 @@ class Proxy(BaseHTTPRequestHandler):
                 return self.failed("000625", "57014", f"Statement '{request_id}' has locked table '{table}' and this lock has not yet been released.")
         if BEGINS.match(sql):
             session["begun"] = True
+        if made := STAGE.match(sql):
+            stages[session["database"], made["name"].split(".")[-1].lower()] = made["url"].rstrip("/")
+        if copied := COPY.match(sql):
+            return self.reply(200, self.copy(session, copied, json.loads(body)))
         status, content = forward("POST", self.path, self.headers, understood(body))
         if ENDS.match(sql):
             session["begun"] = False
@@ -421,6 +462,19 @@ class Proxy(BaseHTTPRequestHandler):
             return self.reply(status, content)
         reply = translated(json.loads(content))
         self.reply(status, with_dynamic_tables(reply) if sql.lstrip().startswith("show objects") else reply)
+
+    def copy(self, session, copied, asked):
+        rows = []
+        for literal in TEXT.findall(copied["files"]):
+            asked["sqlText"] = LEFT_OUT.sub("", f"{copied['head']}({literal}){copied['tail']}")
+            _, content = forward("POST", self.path, self.headers, json.dumps(asked).encode())
+            reply = translated(json.loads(content))
+            if not reply["success"]:
+                reply["message"] = place_of(session["database"], asked["sqlText"], literal, reply["message"])
+                return reply
+            rows += reply["data"]["rowset"]
+        reply["data"].update(rowset=rows, returned=len(rows), total=len(rows))
+        return reply
 
     def slow(self, request_id):
         with lock:
