@@ -17,6 +17,7 @@ use crate::jinja::context::{self, ExecuteScope, Lazy, NodeState};
 use crate::jinja::language::{self, Scope};
 use crate::jinja::port::PartitionText;
 use crate::manifest::{Node, UniqueId, json, kwargs};
+use crate::relation::Relation;
 use crate::source::Span;
 
 /// A node's SQL.
@@ -57,6 +58,8 @@ pub struct Shown {
     pub partitions: Option<BatchView>,
     /// The batch that is built, of a microbatch model.
     pub turn: Option<Turn>,
+    /// The table that holds the rows already, where the materialization has only to publish them.
+    pub staged: Option<Relation>,
 }
 
 impl Shown {
@@ -68,6 +71,7 @@ impl Shown {
             config: Lazy::new(move || json::config_shape(&part).into_iter().collect()),
             partitions: None,
             turn: None,
+            staged: None,
         }
     }
 

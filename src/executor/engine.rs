@@ -579,6 +579,7 @@ impl Engine {
                 && self.sight.unknown.get(&batch.item) == Some(&UnknownTable::CutOtherwise),
             left_over,
             existing: existing.clone(),
+            staged: None,
             most: item.together.most(),
             done: self.progress.get(&batch.item).map_or(0, |progress| {
                 progress.published.len() + progress.failed.len()

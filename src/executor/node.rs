@@ -142,7 +142,8 @@ fn timed(
     outcome
 }
 
-fn build_model(
+/// Calls a model's materialization, and takes over what its own statement gave.
+pub(super) fn build_model(
     project: &Arc<Project>,
     session: &Arc<Session>,
     node: &Arc<Node>,
@@ -274,6 +275,10 @@ fn materialize(
     if let Some(compiled) = compiled {
         extra.push(("sql", Value::from(Arc::clone(&compiled.sql))));
         extra.push(("compiled_code", Value::from(Arc::clone(&compiled.sql))));
+    }
+    if let Some(staged) = &shown.staged {
+        let staged = context::relation_value(project.facts.dialect, staged);
+        extra.push(("staged_relation", staged));
     }
     let hooks_of = |key: &str| context::hook_values(node.config.get(key));
     extra.push(("pre_hooks", hooks_of("pre-hook")));

@@ -125,6 +125,11 @@ pub fn staging(dialect: &Dialect, source: &Source, reader: StagedFor) -> Relatio
     named(dialect, reader, &name)
 }
 
+/// The same for tests, of a source's files.
+pub fn staged_for_test(dialect: &Dialect, source: &SourceFiles) -> Relation {
+    named(dialect, StagedFor::Test, &source.spec.name)
+}
+
 fn named(dialect: &Dialect, reader: StagedFor, source: &str) -> Relation {
     let stem = match reader {
         StagedFor::Model(Mapping::Same) => String::new(),

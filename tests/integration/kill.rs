@@ -349,7 +349,20 @@ const WHOLE_PLACES: [(&str, bool); 7] = [
     ("after-hooks", true),
 ];
 
-fn a_whole_model_killed_at_every_step(shop: &Shop) {
+/// The same where the table is replaced by DDL.
+const REPLACED_PLACES: [(&str, bool); 9] = [
+    ("before-begin", false),
+    ("after-insert", false),
+    ("after-audits", false),
+    ("before-replace", false),
+    ("after-replace", true),
+    ("after-ledger", true),
+    ("before-commit", true),
+    ("after-commit", true),
+    ("after-hooks", true),
+];
+
+fn a_whole_model_killed_at_every_step(shop: &Shop, places: &[(&str, bool)]) {
     let told = shop.name("told");
     assert!(command(shop, &[]).status().unwrap().success());
     shop.by_hand(&format!("create table {told} (s integer)"));
@@ -357,7 +370,7 @@ fn a_whole_model_killed_at_every_step(shop: &Shop) {
     let sums = ["--select", "sums"];
     assert!(command(shop, &[]).status().unwrap().success());
     let mut before = 9;
-    for (at, (place, is_new)) in WHOLE_PLACES.into_iter().enumerate() {
+    for (at, (place, is_new)) in places.iter().copied().enumerate() {
         let amount = 50 + i32::try_from(at).unwrap();
         shop.lands(2, &[&format!("2,{amount}")]);
         let others = ["--exclude", "sums"];
@@ -385,14 +398,21 @@ fn a_whole_model_killed_at_every_step(shop: &Shop) {
 fn a_whole_model_killed_at_every_step_is_the_old_one_or_the_new_one() {
     let shop = Shop::embedded(&[("orders", &orders(""))]);
     shop.first_days(3);
-    a_whole_model_killed_at_every_step(&shop);
+    a_whole_model_killed_at_every_step(&shop, &WHOLE_PLACES);
 }
 
 #[test]
 fn a_whole_model_killed_at_every_step_is_the_old_one_or_the_new_one_on_postgres() {
     let shop = Shop::on_postgres("it_kill_whole", &[("orders", &orders(""))]);
     shop.first_days(3);
-    a_whole_model_killed_at_every_step(&shop);
+    a_whole_model_killed_at_every_step(&shop, &WHOLE_PLACES);
+}
+
+#[test]
+fn a_whole_model_killed_at_every_step_is_the_old_one_or_the_new_one_on_snowflake() {
+    let shop = Shop::on_snowflake("kill_whole", &[("orders", &orders(""))]);
+    shop.first_days(3);
+    a_whole_model_killed_at_every_step(&shop, &REPLACED_PLACES);
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod pipeline;
 mod postgres;
 mod postgres_features;
 mod postgres_runs;
+mod refused;
 mod rules;
 mod run_loop;
 mod same_rows;

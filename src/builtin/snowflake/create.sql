@@ -43,6 +43,31 @@ alter table {{ relation }} resume recluster
 {%- endmacro %}
 
 
+{# Where the engine has built and judged the table under another name, that one takes its place. #}
+{% macro snowflake__publish_table(target_relation, existing_relation, compiled_code) -%}
+  {%- if staged_relation is defined and staged_relation -%}
+    {%- do snowflake__put_in_place(target_relation, existing_relation, staged_relation) -%}
+  {%- else -%}
+    {%- do default__publish_table(target_relation, existing_relation, compiled_code) -%}
+  {%- endif -%}
+{%- endmacro %}
+
+{# Readers never miss the table: a clone copies no rows, and replaces in one statement. It is not kept in the order of its key unless that is said again. #}
+{% macro snowflake__put_in_place(target_relation, existing_relation, new_relation) -%}
+  {%- if existing_relation is not none and not existing_relation.is_table -%}
+    {%- do adapter.drop_relation(existing_relation) -%}
+  {%- endif -%}
+  {%- call statement('main') -%}
+create or replace {% if config.get('transient', default=true) %}transient {% endif %}table {{ target_relation }} clone {{ new_relation }}
+    {%- if config.get('copy_grants', default=false) %} copy grants{% endif %}
+    {%- if config.get('cluster_by') and config.get('automatic_clustering', default=false) %};
+
+alter table {{ target_relation }} resume recluster
+    {%- endif -%}
+  {%- endcall -%}
+{%- endmacro %}
+
+
 {% macro snowflake__create_view_as(relation, sql) -%}
 {{ sql_header_text() -}}
 {{ snowflake__view_as('create', relation, sql) }}

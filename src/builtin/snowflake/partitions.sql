@@ -20,14 +20,7 @@ cast(hash_agg({{ columns | join(', ') }}) as varchar)
 {%- endmacro %}
 
 
-{# Readers never miss the table: a clone copies no rows, and replaces in one statement. #}
 {% macro snowflake__swap_partitioned_table(target_relation, existing_relation, new_relation) -%}
-  {%- if not existing_relation.is_table -%}
-    {%- do adapter.drop_relation(existing_relation) -%}
-  {%- endif -%}
-  {%- do run_query(
-    'create or replace ' ~ ('transient ' if config.get('transient', default=true) else '') ~ 'table '
-    ~ target_relation ~ ' clone ' ~ new_relation
-  ) -%}
+  {%- do snowflake__put_in_place(target_relation, existing_relation, new_relation) -%}
   {%- do adapter.drop_relation(new_relation) -%}
 {%- endmacro %}

@@ -15,16 +15,53 @@ use crate::executor::stage;
 use crate::manifest::partitioning::Partitioning;
 use crate::manifest::{Node, UniqueId};
 use crate::planner::Work;
+use crate::relation::Relation;
 
-use super::{Audit, Desk, Job, Trouble, is_of_the_moment};
+use super::{Audit, Desk, DueFiles, Job, Trouble, is_of_the_moment};
 
-/// Runs the tests of what is about to be published, in its transaction.
+/// Loads the files of sources that the tests of a job read, where that cannot be done in the transaction
+/// in which they judge: a table is made for them, and DDL would commit it.
+pub(super) fn stage_audits(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+) -> Result<(), Box<Diagnostic>> {
+    if desk.project.facts.dialect.transactional_ddl {
+        return Ok(());
+    }
+    let mut read = BTreeSet::new();
+    for Audit { test, .. } in &job.audits {
+        read.extend(test.depends_on.iter().cloned());
+        read.extend(inlined_sources(&desk.project.manifest, test));
+    }
+    for source in read.iter().filter_map(|id| desk.files.get(id)) {
+        stage_for_test(desk, session, source)?;
+    }
+    Ok(())
+}
+
+/// The table with the rows of a source's files that tests read.
+fn stage_for_test(
+    desk: &Desk,
+    session: &Arc<Session>,
+    source: &DueFiles,
+) -> Result<Relation, Box<Diagnostic>> {
+    let dialect = desk.project.facts.dialect;
+    if !dialect.transactional_ddl && session.in_transaction() {
+        return Ok(stage::staged_for_test(dialect, &source.files));
+    }
+    let reader = stage::StagedFor::Test;
+    stage::load(&desk.project, session, &source.files, source.due, reader)
+}
+
+/// Runs the tests of what is about to be published, in its transaction where one is open.
 pub(super) fn judge(
     desk: &Desk,
     session: &Arc<Session>,
     job: &Job,
 ) -> Result<BTreeMap<UniqueId, NodeResult>, Box<Diagnostic>> {
     let mut audits = BTreeMap::new();
+    let in_transaction = session.in_transaction();
     for Audit { test, narrowed } in &job.audits {
         let judged = match narrowed {
             true => Judged::New(job),
@@ -39,7 +76,7 @@ pub(super) fn judge(
         {
             return Err(Box::new(failure.clone()));
         }
-        let broken = !session.in_transaction();
+        let broken = in_transaction && !session.in_transaction();
         audits.insert(test.unique_id.clone(), result);
         if broken {
             break;
@@ -96,34 +133,42 @@ pub(super) fn test_view(
         let Some(source) = desk.files.get(id) else {
             continue;
         };
-        let reader = stage::StagedFor::Test;
-        let staged = stage::load(&desk.project, session, &source.files, source.due, reader)?;
+        let staged = stage_for_test(desk, session, source)?;
         reads.insert((id.clone(), Mapping::All), Narrowed::Staged(staged));
         built.get_or_insert((&source.cut, source.due));
     }
     let mut inlined = BTreeMap::new();
     for id in inlined_sources(&desk.project.manifest, test) {
         if let Some(source) = desk.files.get(&id) {
-            let reader = stage::StagedFor::Test;
-            let staged = stage::load(&desk.project, session, &source.files, source.due, reader)?;
+            let staged = stage_for_test(desk, session, source)?;
             inlined.insert(id, staged);
             built.get_or_insert((&source.cut, source.due));
         }
     }
-    if let Some(judged) = judged
-        && let Some(cut) = &judged.job().cut
-        && let Some(rows) = judged.rows(cut)
-    {
-        let key = (judged.job().node.unique_id.clone(), Mapping::All);
-        reads.insert(key, Narrowed::Where(rows));
-        built.get_or_insert((cut, judged.job().range()));
+    if let Some(judged) = judged {
+        let job = judged.job();
+        let key = (job.node.unique_id.clone(), Mapping::All);
+        let rows = job.cut.as_ref().and_then(|cut| judged.rows(cut));
+        if let Some(staged) = &job.staged {
+            reads.insert(key, Narrowed::Staged(staged.clone()));
+        } else if let Some(rows) = rows {
+            reads.insert(key, Narrowed::Where(rows));
+        }
+        if let Some(cut) = &job.cut {
+            built.get_or_insert((cut, job.range()));
+        }
     }
-    Ok(built.map(|(cut, range)| BatchView {
+    if reads.is_empty() && inlined.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(BatchView {
         narrowing: Arc::new(Narrowing::new(reads).with_inlined(inlined)),
-        built: Some(Arc::new(Built {
-            cut: Arc::clone(cut),
-            range,
-        })),
+        built: built.map(|(cut, range)| {
+            Arc::new(Built {
+                cut: Arc::clone(cut),
+                range,
+            })
+        }),
     }))
 }
 

@@ -68,6 +68,14 @@ pub(super) fn without_outside(node: &Arc<Node>) -> Arc<Node> {
     Arc::new(inner)
 }
 
+/// The same, where those before the build have run.
+pub(super) fn without_outside_and_before(node: &Arc<Node>) -> Arc<Node> {
+    let mut inner = Node::clone(&without_outside(node));
+    let none = Json::Array(Vec::new());
+    inner.config.set.insert("pre-hook".to_owned(), none);
+    Arc::new(inner)
+}
+
 /// Runs the hooks before a build.
 pub(super) fn before(
     desk: &Desk,

@@ -12,6 +12,7 @@ mod content;
 mod hooks;
 mod partitions;
 mod record;
+mod staged;
 mod whole;
 
 pub use audit::run_test;
@@ -48,6 +49,7 @@ use crate::relation::Relation;
 use crate::table::{Datum, Table};
 use partitions::{publish_partitions, publish_reshaped};
 use record::{keep_refused, record_failure};
+use staged::{is_staged, publish_staged};
 use whole::publish_whole;
 
 /// What all jobs of a run share.
@@ -156,6 +158,8 @@ pub struct Job {
     pub left_over: Vec<i32>,
     /// What has the table's name now.
     pub existing: Option<Relation>,
+    /// The table under another name that is judged before it takes the place of the old one.
+    pub staged: Option<Relation>,
     /// How many partitions one statement may build.
     pub most: usize,
     /// How many batches of the node came before, and how many partitions are left, this one's too.
@@ -432,6 +436,7 @@ fn attempt(
                 published
             })
         }
+        (None, _) if is_staged(desk, job) => publish_staged(desk, session, job, fence, result),
         (None, _) => publish_whole(desk, session, job, fence, result),
     };
     if let Some(fence) = fence {

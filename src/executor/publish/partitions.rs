@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::calendar::{Mapping, PartitionRange};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::dialect::Dialect;
 use crate::executor::Project;
 use crate::executor::compile::{Shown, compile, node_scope};
 use crate::executor::event::NodeResult;
@@ -27,14 +28,15 @@ use crate::planner::board::Why;
 use crate::relation::{Relation, RelationKind};
 use crate::table::Table;
 
-use super::audit::{empty, judge, refuse};
+use super::audit::{empty, judge, refuse, stage_audits};
 use super::content::{ColumnOrder, Content, columns_number, content, partition_of};
 use super::hooks::{self, Outside};
 use super::record::{Claim, intend, record};
 use super::take_numbers;
 
 use super::{
-    Attempted, Desk, Job, JobRead, Part, Published, Trouble, begin, fetch, none_judged, run, text,
+    Attempted, Desk, Job, JobRead, Part, Published, Trouble, begin, fetch, moved, none_judged, run,
+    text,
 };
 
 /// Where a cumulative model finds its own earlier partitions.
@@ -268,6 +270,7 @@ pub(super) fn publish_partitions(
     let delete = [relation_value(dialect, relation), Value::from(predicate)];
     let delete = text(desk, &batch.scope, "delete_partitions", &delete).map_err(none_judged)?;
 
+    stage_audits(desk, session, job).map_err(none_judged)?;
     let mut claim = claim(desk, session, job, fence).map_err(none_judged)?;
     claim.started = started;
     claim.columns = shown_columns(job, &batch.described);
@@ -360,13 +363,8 @@ pub(super) fn publish_reshaped(
 ) -> Attempted {
     may_reshape(job, cut).map_err(none_judged)?;
     let dialect = desk.project.facts.dialect;
-    let mut new = job.node.relation.clone();
-    new.identifier = new.identifier.map(|identifier| {
-        dialect
-            .fit_identifier(format!("{identifier}__daygrain_new"))
-            .into()
-    });
-    new.kind = Some(RelationKind::Table);
+    let aside = set_aside(job, dialect);
+    let new = &aside.node.relation;
     let name = new.render(dialect);
     let whole = BatchView {
         narrowing: Arc::new(Narrowing::default()),
@@ -378,12 +376,13 @@ pub(super) fn publish_reshaped(
     let whole = Shown::of_partitions(&desk.project, &job.node, whole);
     let (whole, _) = node_scope(&desk.project, session, &job.node, &whole, Vec::new());
     hooks::before(desk, session, &whole, &job.node, Outside::All).map_err(none_judged)?;
-    if !dialect.transactional_ddl && job.existing.is_some() {
-        // Before the numbers are taken: what comes last counts.
-        intend(desk, session, job).map_err(none_judged)?;
+    let started = jiff::Timestamp::now();
+    let mut early = None;
+    let mut query_id = None;
+    if dialect.transactional_ddl {
+        early = Some(claim(desk, session, job, fence).map_err(none_judged)?);
+        begin(desk, session, job).map_err(none_judged)?;
     }
-    let mut claim = claim(desk, session, job, fence).map_err(none_judged)?;
-    begin(desk, session, job).map_err(|trouble| (trouble, BTreeMap::new()))?;
     run(session, &format!("drop table if exists {name}")).map_err(none_judged)?;
     let mut last: Option<Prepared> = None;
     let mut written = 0;
@@ -393,40 +392,60 @@ pub(super) fn publish_reshaped(
             ..job.clone()
         };
         let own = match last {
-            Some(_) => Own::Table(&new),
+            Some(_) => Own::Table(new),
             None => Own::Missing,
         };
         let batch = prepare(desk, session, &part, cut, own, result).map_err(none_judged)?;
         if last.is_none() {
-            create_table(desk, session, &batch, &new, cut).map_err(none_judged)?;
+            create_table(desk, session, &batch, new, cut).map_err(none_judged)?;
         }
-        let insert = batch.insert(desk, &part, cut, &new).map_err(none_judged)?;
+        let insert = batch.insert(desk, &part, cut, new).map_err(none_judged)?;
         let inserted = run(session, &insert).map_err(none_judged)?;
         written += inserted.rows_affected.unwrap_or(0);
-        claim.query_id = inserted.query_id;
+        query_id = inserted.query_id;
         last = Some(batch);
     }
     let Some(batch) = last else {
         return Err(none_judged(Trouble::Moved));
     };
-    claim.columns = shown_columns(job, &batch.described);
-    if let Some(existing) = &job.existing {
-        let arguments = [
-            relation_value(dialect, &job.node.relation.of_kind(RelationKind::Table)),
-            relation_value(dialect, existing),
-            relation_value(dialect, &new),
-        ];
-        desk.project
-            .engine
-            .call("swap_partitioned_table", &arguments, &[], &batch.scope)
-            .map_err(none_judged)?;
-    }
-    let (audits, content) = examine(desk, session, job, cut, &batch)?;
+    pause(&desk.project, "after-insert");
+    let (audits, content) = examine(desk, session, &aside, cut, &batch)?;
     let judged = |trouble: Trouble| (trouble, audits.clone());
+    pause(&desk.project, "after-audits");
     let counted: i64 = content.values().map(|(rows, _)| rows).sum();
     if written != counted.unsigned_abs() {
         let outside = outside(session, job, cut, &batch.sql);
         return Err(judged(Trouble::Failed(Box::new(outside))));
+    }
+    if !dialect.transactional_ddl {
+        moved(desk, session, job).map_err(judged)?;
+        // Before the numbers are taken: what comes last counts.
+        intend(desk, session, job, fence).map_err(judged)?;
+    }
+    let failed = |wrong: Box<Diagnostic>| judged(Trouble::Failed(wrong));
+    let mut claim = match early {
+        Some(claim) => claim,
+        None => claim(desk, session, job, fence).map_err(failed)?,
+    };
+    claim.started = started;
+    claim.query_id = query_id;
+    claim.columns = shown_columns(job, &batch.described);
+    pause(&desk.project, "before-replace");
+    if let Some(existing) = &job.existing {
+        let arguments = [
+            relation_value(dialect, &job.node.relation.of_kind(RelationKind::Table)),
+            relation_value(dialect, existing),
+            relation_value(dialect, new),
+        ];
+        desk.project
+            .engine
+            .call("swap_partitioned_table", &arguments, &[], &batch.scope)
+            .map_err(failed)?;
+    }
+    pause(&desk.project, "after-replace");
+    if !dialect.transactional_ddl {
+        session.begin().map_err(failed)?;
+        session.hold();
     }
     let records = record(desk, session, job, &content, &claim).map_err(judged)?;
     let published = Published {
@@ -437,6 +456,20 @@ pub(super) fn publish_reshaped(
     };
     desk.columns.forget();
     hooks::after(desk, session, &whole, job, Outside::All, published)
+}
+
+/// The job as one that builds a table under another name, which is judged in the place of its own.
+pub(super) fn set_aside(job: &Job, dialect: &Dialect) -> Job {
+    let mut node = Node::clone(&job.node);
+    let new = node.relation.identifier.as_deref().unwrap_or_default();
+    let new = dialect.fit_identifier(format!("{new}__daygrain_new"));
+    node.relation.identifier = Some(new.into());
+    node.relation.kind = Some(RelationKind::Table);
+    Job {
+        staged: Some(node.relation.clone()),
+        node: Arc::new(node),
+        ..job.clone()
+    }
 }
 
 /// Refuses a new table that would lack what the old one has.

@@ -14,6 +14,7 @@ use crate::jinja::context::relation_value;
 use crate::jinja::language::list;
 use crate::ledger::{self, Build, Input, MOST_RECORDS, Outcome, Record, RecordState};
 use crate::manifest::Node;
+use crate::table::Table;
 
 use super::content::Content;
 use super::content::nothing_stored;
@@ -123,18 +124,7 @@ pub(super) fn record(
         set_marker(desk, session, job)?;
     }
     pause(&desk.project, "after-ledger");
-    if let Some(fence) = claim.fence {
-        let beat = fetch(session, &desk.ledger.beat(job.relation, fence));
-        if !beat.as_ref().is_ok_and(|beat| !beat.rows.is_empty()) {
-            session.release();
-            let _ = session.rollback();
-            let holder = lease::holder(session, &desk.ledger, job.relation);
-            return Err(match beat {
-                Err(other) if holder.is_empty() || holder == desk.facts.run => other.into(),
-                _ => taken_over(job, &holder).into(),
-            });
-        }
-    }
+    beat(desk, session, job, claim.fence)?;
     pause(&desk.project, "before-commit");
     session.release();
     session.commit()?;
@@ -142,18 +132,42 @@ pub(super) fn record(
     Ok(records)
 }
 
+/// Changes the lease's row, as the last write of a transaction, which is rolled back where the lease is
+/// no longer this run's.
+fn beat(desk: &Desk, session: &Session, job: &Job, fence: Option<i64>) -> Result<(), Trouble> {
+    let Some(fence) = fence else {
+        return Ok(());
+    };
+    let beat = fetch(session, &desk.ledger.beat(job.relation, fence));
+    if beat.as_ref().is_ok_and(|beat| !beat.rows.is_empty()) {
+        return Ok(());
+    }
+    session.release();
+    let _ = session.rollback();
+    let holder = lease::holder(session, &desk.ledger, job.relation);
+    Err(match beat {
+        Err(other) if holder.is_empty() || holder == desk.facts.run => other.into(),
+        _ => taken_over(job, &holder).into(),
+    })
+}
+
 /// Writes down that what is there is about to be replaced by DDL, which no transaction can undo: where
 /// the build that should follow does not, it is stale.
-pub(super) fn intend(desk: &Desk, session: &Session, job: &Job) -> Result<(), Box<Diagnostic>> {
+pub(super) fn intend(
+    desk: &Desk,
+    session: &Session,
+    job: &Job,
+    fence: Option<i64>,
+) -> Result<(), Trouble> {
     let there = job
         .parts
         .iter()
         .filter_map(|part| Some((part.part.partition, part.before?)));
     let there: Vec<(i32, Record)> = there.collect();
-    if there.is_empty() {
-        return Ok(());
-    }
-    let numbers = fetch(session, &desk.ledger.take_numbers(there.len()))?;
+    let numbers = match there.len() {
+        0 => Table::default(),
+        some => fetch(session, &desk.ledger.take_numbers(some))?,
+    };
     let builds: Vec<Build> = there
         .iter()
         .zip(&numbers.rows)
@@ -171,7 +185,8 @@ pub(super) fn intend(desk: &Desk, session: &Session, job: &Job) -> Result<(), Bo
             &desk.ledger.add_builds(chunk, &desk.facts, &started),
         )?;
     }
-    session.commit()
+    beat(desk, session, job, fence)?;
+    Ok(session.commit()?)
 }
 
 /// Says that a run was too slow, and that nothing came of what it built.

@@ -24,7 +24,7 @@ use crate::planner::Work;
 use crate::planner::board::ALL;
 use crate::planner::items::is_passed_through;
 
-use super::audit::{empty, judge, refuse};
+use super::audit::{empty, judge, refuse, stage_audits};
 use super::content::{ColumnOrder, Content, columns_number, stored_whole};
 use super::hooks::{self, Outside};
 use super::partitions::{Own, narrowing};
@@ -44,16 +44,14 @@ pub(super) fn publish_whole(
     let project = &desk.project;
     let dialect = project.facts.dialect;
     let node = with_todays_query(job);
-    let shown = match whole_view(desk, session, job).map_err(none_judged)? {
-        Some(view) => Shown::of_partitions(project, &node, view),
-        None => Shown::of(project, &node),
-    };
+    let shown = shown_whole(desk, session, job, &node).map_err(none_judged)?;
     let (scope, _) = node_scope(project, session, &job.node, &shown, Vec::new());
     hooks::before(desk, session, &scope, &job.node, Outside::Marked).map_err(none_judged)?;
     if !dialect.transactional_ddl && !is_passed_through(&job.node) {
         // Before the numbers are taken: what comes last counts.
-        intend(desk, session, job).map_err(none_judged)?;
+        intend(desk, session, job, fence).map_err(none_judged)?;
     }
+    stage_audits(desk, session, job).map_err(none_judged)?;
     let mut claim = Claim {
         fence,
         numbers: take_numbers(desk, session, job).map_err(none_judged)?,
@@ -97,20 +95,9 @@ pub(super) fn publish_whole(
     pause(project, "after-audits");
     let content = whole_content(desk, session, job, result)
         .map_err(|diagnostic| judged(Trouble::Failed(diagnostic)))?;
-    let rows = content.get(&ALL).map_or(0, |(rows, _)| rows.unsigned_abs());
-    let may_be_empty = job.node.config.get("allow_empty");
-    let may_be_empty = may_be_empty.and_then(Json::as_bool).unwrap_or(false);
-    let had = job.parts.iter().any(|part| part.had_rows());
-    if rows == 0 && had && job.reads_sources && !may_be_empty {
-        let empty = empty(&format!("`{}`", job.node.name));
-        return Err(judged(Trouble::Failed(Box::new(empty))));
-    }
-    if job.columns.is_some() {
-        let name = job.node.relation.render(dialect);
-        let described = fetch(session, &format!("select * from {name} where 1 = 0"));
-        let described = described.map_err(|wrong| judged(Trouble::Failed(wrong)))?;
-        claim.columns = Some(columns_number(&described, ColumnOrder::Counts));
-    }
+    let rows = may_be_published(job, &content).map_err(judged)?;
+    let columns = whole_columns(desk, session, job);
+    claim.columns = columns.map_err(|wrong| judged(Trouble::Failed(wrong)))?;
     let records = record(desk, session, job, &content, &claim).map_err(judged)?;
     desk.columns.forget();
     let published = Published {
@@ -120,6 +107,33 @@ pub(super) fn publish_whole(
         columns: claim.columns,
     };
     hooks::after(desk, session, &scope, job, Outside::Marked, published)
+}
+
+/// The number of rows, unless they are gone and that is suspicious.
+pub(super) fn may_be_published(job: &Job, content: &Content) -> Result<u64, Trouble> {
+    let rows = content.get(&ALL).map_or(0, |(rows, _)| rows.unsigned_abs());
+    let may_be_empty = job.node.config.get("allow_empty");
+    let may_be_empty = may_be_empty.and_then(Json::as_bool).unwrap_or(false);
+    let had = job.parts.iter().any(|part| part.had_rows());
+    if rows == 0 && had && job.reads_sources && !may_be_empty {
+        let empty = empty(&format!("`{}`", job.node.name));
+        return Err(Trouble::Failed(Box::new(empty)));
+    }
+    Ok(rows)
+}
+
+/// What tells the columns of what was built from others, where a view shows them.
+pub(super) fn whole_columns(
+    desk: &Desk,
+    session: &Session,
+    job: &Job,
+) -> Result<Option<i64>, Box<Diagnostic>> {
+    if job.columns.is_none() {
+        return Ok(None);
+    }
+    let name = job.node.relation.render(desk.project.facts.dialect);
+    let described = fetch(session, &format!("select * from {name} where 1 = 0"))?;
+    Ok(Some(columns_number(&described, ColumnOrder::Counts)))
 }
 
 /// The node to be made anew where it is a view that stores its rows and was made of another query: it
@@ -140,8 +154,22 @@ fn with_todays_query(job: &Job) -> Arc<Node> {
     Arc::new(made)
 }
 
+/// What the templates of a job's node see of it.
+pub(super) fn shown_whole(
+    desk: &Desk,
+    session: &Arc<Session>,
+    job: &Job,
+    node: &Arc<Node>,
+) -> Result<Shown, Box<Diagnostic>> {
+    let view = whole_view(desk, session, job)?;
+    Ok(match view {
+        Some(view) => Shown::of_partitions(&desk.project, node, view),
+        None => Shown::of(&desk.project, node),
+    })
+}
+
 /// The reads of an unpartitioned model that are loaded from files.
-pub(super) fn whole_view(
+fn whole_view(
     desk: &Desk,
     session: &Arc<Session>,
     job: &Job,

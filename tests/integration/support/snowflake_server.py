@@ -281,7 +281,7 @@ def understood(body):
     sql = re.sub(r"hash_agg\(([^()]*)\)", r"sum(hash(\1) % 1000000007)", sql)
     sql = re.sub(r"(create sequence .*) order$", r"\1", sql)
     sql = re.sub(r"((?:\w+\.)+\w+)\.nextval\b", r"nextval('\1')", sql)
-    sql = re.sub(r"^(create or replace .*) clone (\S+)$", r"\1 as select * from \2", sql)
+    sql = re.sub(r"^(create or replace .*) clone (\S+)(?: copy grants)?$", r"\1 as select * from \2", sql)
     if sql != asked["sqlText"]:
         asked["sqlText"] = sql
         return json.dumps(asked).encode()
