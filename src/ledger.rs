@@ -555,6 +555,15 @@ impl Ledger {
         )
     }
 
+    /// The query that tells whether a build is recorded, by one count.
+    pub fn count_build(&self, relation: RelationId, number: i64) -> String {
+        format!(
+            "select count(*) as found from {} where relation = {} and build = {number}",
+            self.table("builds"),
+            relation.0
+        )
+    }
+
     /// The statement that records a relation by name, where it is not.
     pub fn add_relation(&self, relation: RelationId, name: &str, shape: &str) -> String {
         let table = self.table("relations");

@@ -13,6 +13,7 @@ mod exports;
 mod floors;
 mod kill;
 mod landing;
+mod lost_commits;
 mod materializations;
 mod merge;
 mod microbatch;

@@ -304,6 +304,9 @@ impl Session {
                      and an open transaction was rolled back"
                         .to_owned(),
                 );
+            } else if lost != Lost::Nothing && self.transaction == Transaction::Open {
+                // A commit that nobody has heard of must not be left open with its locks.
+                self.give_up().await;
             }
             if failed.kind == AdapterErrorKind::Connection {
                 self.transaction = Transaction::None;
@@ -367,7 +370,7 @@ impl Session {
                  split it, or give it a larger warehouse"
                     .to_owned(),
             );
-        } else if self.transaction == Transaction::Open {
+        } else if self.transaction == Transaction::Open && !sql.eq_ignore_ascii_case("commit") {
             failed.hint = Some("the transaction that was open is rolled back".to_owned());
         }
         self.transaction = Transaction::None;

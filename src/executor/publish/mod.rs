@@ -251,6 +251,8 @@ impl Ended {
 enum Trouble {
     /// A statement failed, or what was built is not what may be published.
     Failed(Box<Diagnostic>),
+    /// The connection was lost at the end, and nothing of it has lasted.
+    Undone(Box<Diagnostic>),
     /// A hook failed, which has nothing to do with single partitions.
     Hook(Box<Diagnostic>),
     /// Tests refused it.
@@ -259,6 +261,17 @@ enum Trouble {
     Reshape,
     /// See [`Ended::moved`].
     Moved,
+}
+
+impl Trouble {
+    /// The failure that has undone the transaction as a whole, so that all of it may be done again.
+    fn undone(&self) -> Option<&Diagnostic> {
+        match self {
+            Trouble::Undone(failure) => Some(failure),
+            Trouble::Failed(failure) if failure.code == Code::DatabaseConflict => Some(failure),
+            _ => None,
+        }
+    }
 }
 
 impl From<Box<Diagnostic>> for Trouble {
@@ -294,15 +307,15 @@ fn build_parts(
     let mut tried = 0;
     let outcome = loop {
         match attempt(desk, session, job, ended, result) {
-            // Its transaction is undone as a whole, so all of it may be done again.
-            Err(Trouble::Failed(failure))
-                if failure.code == Code::DatabaseConflict && tried < MOST_REPEATS =>
-            {
+            Err(trouble) if tried < MOST_REPEATS => {
+                let Some(failure) = trouble.undone() else {
+                    break Err(trouble);
+                };
                 tried += 1;
                 session.release();
                 let _ = session.rollback();
                 ended.audits.clone_from(&audits);
-                repeat_soon(session, &job.node, &failure, tried);
+                repeat_soon(session, &job.node, failure, tried);
             }
             outcome => break outcome,
         }
@@ -330,7 +343,9 @@ fn build_parts(
                 build_parts(desk, session, &half, ended, result);
             }
         }
-        Trouble::Failed(mut diagnostic) | Trouble::Hook(mut diagnostic) => {
+        Trouble::Failed(mut diagnostic)
+        | Trouble::Undone(mut diagnostic)
+        | Trouble::Hook(mut diagnostic) => {
             name_blockers(desk, session, job, &mut diagnostic);
             locate::place(&mut diagnostic, &job.node, result.compiled_code.as_deref());
             let reason = diagnostic.message.clone();

@@ -1,17 +1,20 @@
 //! What is written into the ledger: what was published, what came to nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect::Dialect;
 use crate::executor::heartbeat::pause;
 use crate::executor::lease;
 use crate::executor::look::civil_text;
+use crate::executor::node::MOST_REPEATS;
 use crate::executor::schemas;
 use crate::executor::session::Session;
 use crate::jinja::Warehouse;
 use crate::jinja::context::relation_value;
 use crate::jinja::language::list;
+use crate::jinja::port::TemplateMessage;
 use crate::ledger::{self, Build, Input, MOST_RECORDS, Outcome, Record, RecordState};
 use crate::manifest::Node;
 use crate::table::Table;
@@ -127,9 +130,64 @@ pub(super) fn record(
     beat(desk, session, job, claim.fence)?;
     pause(&desk.project, "before-commit");
     session.release();
-    session.commit()?;
+    if let Err(failed) = session.commit() {
+        settle(desk, session, job, claim, failed)?;
+    }
     pause(&desk.project, "after-commit");
     Ok(records)
+}
+
+/// Finds out what became of a publish whose connection was lost while it was committed: the ledger has
+/// its builds, or nothing of it has lasted.
+fn settle(
+    desk: &Desk,
+    session: &Session,
+    job: &Job,
+    claim: &Claim,
+    failed: Box<Diagnostic>,
+) -> Result<(), Trouble> {
+    let Some(number) = claim.numbers.first() else {
+        return Err(failed.into());
+    };
+    if failed.code != Code::Connection {
+        return Err(failed.into());
+    }
+    let landed = || -> Result<bool, Box<Diagnostic>> {
+        if let Some(fence) = claim.fence {
+            // The commit may still be under way: its transaction has changed this row, and is waited for.
+            fetch(session, &desk.ledger.beat(job.relation, fence))?;
+        }
+        let found = fetch(session, &desk.ledger.count_build(job.relation, *number))?;
+        Ok(found
+            .rows
+            .first()
+            .is_some_and(|row| ledger::number(row, 0) > 0))
+    };
+    let mut tried = 0;
+    let landed = loop {
+        match landed() {
+            Err(gone) if gone.code == Code::Connection && tried < MOST_REPEATS => {
+                tried += 1;
+                std::thread::sleep(Duration::from_millis(100 << tried));
+            }
+            known => break known,
+        }
+    };
+    match landed {
+        Ok(true) => {
+            session.emit(TemplateMessage::Log {
+                text: format!(
+                    "the connection was lost while `{}` was committed, and the ledger has it",
+                    job.node.name
+                ),
+                info: false,
+            });
+            Ok(())
+        }
+        Ok(false) => Err(Trouble::Undone(failed)),
+        // The next run finds out.
+        Err(_) => Err(failed.into()),
+    }
 }
 
 /// Changes the lease's row, as the last write of a transaction, which is rolled back where the lease is

@@ -1,6 +1,7 @@
 //! What the integration tests share.
 
 pub mod live;
+pub mod lossy;
 pub mod outage;
 pub mod sandbox;
 pub mod server;

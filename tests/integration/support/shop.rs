@@ -106,9 +106,20 @@ impl Shop {
 
     /// The database that its profile names.
     pub fn database(&self) -> String {
-        let profile: Json = serde_json::from_str(&self.sandbox.read("profiles.yml")).unwrap();
+        let profile = self.profile();
         let database = profile["shop"]["outputs"]["dev"]["database"].as_str();
         database.unwrap().to_owned()
+    }
+
+    /// Sets a field of its profile.
+    pub fn set_field(&self, name: &str, value: Json) {
+        let mut profile = self.profile();
+        profile["shop"]["outputs"]["dev"][name] = value;
+        self.sandbox.write("profiles.yml", &profile.to_string());
+    }
+
+    fn profile(&self) -> Json {
+        serde_json::from_str(&self.sandbox.read("profiles.yml")).unwrap()
     }
 
     /// The name of a table, for statements by hand.

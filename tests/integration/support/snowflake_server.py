@@ -27,12 +27,14 @@ The proxy does what the driver of daygrain cannot do without:
   options out, and looks for the value in the file;
 
 It also injects faults, which a session asks for by the parameter `DAYGRAIN_FAULTS` of its login: a
-JSON list of `{"on": part of the statement or "login", "do": what, "times": how often}`. Counts are
+JSON list of `{"on": part of the statement or "login", "do": what, "times": how often, "after": part of
+the statement before}`, the last two of which may lack. Counts are
 kept by database, so a test that has a database of its own has faults of its own. What there is:
 
 - `429`, `503`: a reply of that status; the statement is not run
 - `drop`: the connection is closed; the statement is not run
 - `lose`: the statement is run, and the connection is closed instead of a reply
+- `lose-session`: the same, and the session's token is no longer valid
 - `async`: a reply with code 333334; the result comes from where it points
 - `expire`: the session's token is no longer valid, for this statement and all that follow
 - `expire-async`: as `async`, and the token is no longer valid when the result is asked for
@@ -133,11 +135,13 @@ def forward(method, path, headers, body):
     return answer.status, content
 
 
-def fault_for(database, faults, what):
-    """The fault that this statement meets, if any; counts it."""
+def fault_for(database, faults, what, before=""):
+    """The fault that this statement meets, if any; counts it. `before` is the session's last one."""
     with lock:
         for index, fault in enumerate(faults):
             key = (database, index)
+            if fault.get("after", "") not in before:
+                continue
             if fault["on"] in what and counts.get(key, 0) < fault.get("times", 1):
                 counts[key] = counts.get(key, 0) + 1
                 return fault["do"]
@@ -403,7 +407,7 @@ class Proxy(BaseHTTPRequestHandler):
         status, content = forward("POST", self.path, self.headers, body)
         token = json.loads(content)["data"]["token"]
         sessions[token] = {
-            "database": database, "faults": faults, "alive": True, "begun": False, "busy": False, "last": 0.0,
+            "database": database, "faults": faults, "alive": True, "begun": False, "busy": False, "last": 0.0, "before": "",
             "lock_timeout": parameters.get("LOCK_TIMEOUT", 43200),
         }
         return self.reply(status, content)
@@ -414,7 +418,8 @@ class Proxy(BaseHTTPRequestHandler):
             return self.reply(200, EXPIRED)
         with lock:
             log.append({"database": session["database"], "session": self.token()[:8], "sql": sql})
-        fault = fault_for(session["database"], session["faults"], sql)
+        fault = fault_for(session["database"], session["faults"], sql, session["before"])
+        session["before"] = sql
         if fault in ("429", "503"):
             return self.reply(int(fault), b"not now")
         if fault == "drop":
@@ -456,7 +461,9 @@ class Proxy(BaseHTTPRequestHandler):
             session["begun"] = False
         if not session["begun"]:
             locks.free(token)
-        if fault == "lose":
+        if fault == "lose-session":
+            session["alive"] = False
+        if fault in ("lose", "lose-session"):
             return self.drop()
         if status != 200:
             return self.reply(status, content)
