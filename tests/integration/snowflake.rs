@@ -145,6 +145,48 @@ async fn a_key_pair_and_a_token_log_in() {
 }
 
 #[tokio::test]
+async fn a_refresh_token_is_exchanged_for_each_login() {
+    let database = new_database("exchange");
+    let fields = |token: String, secret: &str| {
+        json!({
+            "password": null, "authenticator": "oauth", "token": token,
+            "oauth_client_id": "client", "oauth_client_secret": secret,
+            "session_parameters": {"daygrain_faults": json!([{"on": "select 1", "do": "expire"}]).to_string()},
+        })
+    };
+    let token = format!("refresh {database}+/=&");
+    let adapter = snowflake(&database, fields(token.clone(), "secret"));
+    let mut session = adapter.connect().await.expect("a session");
+    session.fetch("select 1").await.expect("a new login");
+    let log = snowflake_log(&database);
+    let logins = log.iter().filter(|entry| entry.get("login").is_some());
+    let said: Vec<(&Json, &Json)> = logins
+        .map(|entry| (&entry["authenticator"], &entry["token"]))
+        .collect();
+    // The first answer is no JSON, and is asked for again.
+    assert_eq!(
+        said,
+        [
+            (&json!("OAUTH"), &json!("access 2")),
+            (&json!("OAUTH"), &json!("access 3"))
+        ]
+    );
+    for (token, secret, words) in [
+        (token, "other", "This is an invalid client."),
+        (
+            "gone".to_owned(),
+            "secret",
+            "This is an invalid refresh token.",
+        ),
+    ] {
+        let adapter = snowflake(&database, fields(token, secret));
+        let refused = adapter.connect().await.err().expect("no session");
+        assert_eq!(refused.kind, AdapterErrorKind::Connection);
+        assert!(refused.message.ends_with(words), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn only_what_changes_rows_opens_a_transaction() {
     let database = new_database("transactions");
     let adapter = snowflake(&database, json!({}));

@@ -7,6 +7,7 @@
 mod decode;
 mod failure;
 mod load;
+mod oauth;
 mod profile;
 mod session;
 mod statement;
@@ -28,10 +29,13 @@ use session::Session;
 
 pub(in crate::adapter) use profile::FIELDS;
 
+/// The adapter of an account.
+struct Snowflake(Arc<Account>);
+
 /// An account, and who asks.
-struct Snowflake {
+struct Account {
     profile: Profile,
-    /// Made when the first session is.
+    /// Made when the first session is, unless each login has a token of its own.
     client: OnceCell<Client>,
 }
 
@@ -41,21 +45,21 @@ pub(super) fn open(
     root: &Path,
     _access: super::Access,
 ) -> Result<Arc<dyn Adapter>, Box<Diagnostic>> {
-    Ok(Arc::new(Snowflake {
+    Ok(Arc::new(Snowflake(Arc::new(Account {
         profile: profile::read(target, root)?,
         client: OnceCell::new(),
-    }))
+    }))))
 }
 
-impl Snowflake {
-    async fn session(&self) -> Result<Session, AdapterError> {
-        let client = self.client.get_or_try_init(|| async { self.client() });
-        let client = client.await?;
+impl Account {
+    /// Logs in, again where that may help.
+    async fn session(&self) -> Result<snowflake_connector_rs::Session, AdapterError> {
+        let client = self.client_of_login().await?;
         let retries = self.profile.retries;
         let mut tried = 0;
         loop {
             let error = match client.create_session().await {
-                Ok(session) => return Ok(Session::new(client.clone(), session)),
+                Ok(session) => return Ok(session),
                 Err(error) => error,
             };
             let again = retries.of == Retried::All || session::is_of_the_network(&error);
@@ -68,9 +72,28 @@ impl Snowflake {
         }
     }
 
-    fn client(&self) -> Result<Client, AdapterError> {
+    /// Logs in once.
+    async fn log_in(&self) -> Result<snowflake_connector_rs::Session, AdapterError> {
+        let session = self.client_of_login().await?.create_session().await;
+        session.map_err(|error| failure::of_login(&error))
+    }
+
+    /// The client for a login. A token that is exchanged lives for minutes, so each login has its own.
+    async fn client_of_login(&self) -> Result<Client, AdapterError> {
+        if let Some((refresh, url, proxy)) = self.profile.refresh() {
+            let token = oauth::access_token(refresh, url, proxy).await?;
+            return self.client(Some(token));
+        }
+        let client = self
+            .client
+            .get_or_try_init(|| async { self.client(None) })
+            .await?;
+        Ok(client.clone())
+    }
+
+    fn client(&self, token: Option<String>) -> Result<Client, AdapterError> {
         let wrong = |message| AdapterError::new(AdapterErrorKind::Connection, message);
-        let config = self.profile.client().map_err(wrong)?;
+        let config = self.profile.client(token).map_err(wrong)?;
         Client::new(config).map_err(|error| failure::of_login(&error))
     }
 }
@@ -82,7 +105,8 @@ impl Adapter for Snowflake {
 
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, AdapterError>> {
         Box::pin(async move {
-            let session = self.session().await?;
+            let session = self.0.session().await?;
+            let session = Session::new(Arc::clone(&self.0), session);
             Ok(Box::new(session) as Box<dyn Connection>)
         })
     }

@@ -11,6 +11,7 @@ use snowflake_connector_rs::{
     ProxyConfig, QueryConfig, SessionConfig, TransportConfig,
 };
 
+use super::oauth::Refresh;
 use crate::adapter::fields;
 use crate::config::profile::Target;
 use crate::diagnostic::{Code, Diagnostic};
@@ -95,6 +96,7 @@ enum Login {
         passphrase: Option<String>,
     },
     Token(String),
+    Refresh(Refresh),
     Browser,
 }
 
@@ -110,7 +112,7 @@ pub(super) fn read(target: &Target, root: &Path) -> Result<Profile> {
     let login = login(target, root)?;
     let user = match fields::text(target, "user")? {
         Some(user) => user,
-        None if matches!(login, Login::Token(_)) => String::new(),
+        None if matches!(login, Login::Token(_) | Login::Refresh(_)) => String::new(),
         None => fields::required(target, "user")?,
     };
     Ok(Profile {
@@ -126,11 +128,23 @@ pub(super) fn read(target: &Target, root: &Path) -> Result<Profile> {
 }
 
 impl Profile {
-    /// Makes the client's configuration; reads the key's file, where there is one.
+    /// What is exchanged for the token of a login, and where.
+    pub(super) fn refresh(&self) -> Option<(&Refresh, &Url, Option<&Url>)> {
+        match &self.login {
+            Login::Refresh(refresh) => Some((refresh, &self.url, self.proxy.as_ref())),
+            _ => None,
+        }
+    }
+
+    /// Makes the client's configuration, with the token that was exchanged where one was; reads the
+    /// key's file, where there is one.
     ///
     /// # Errors
     /// Why the file cannot be read.
-    pub(super) fn client(&self) -> std::result::Result<ClientConfig, String> {
+    pub(super) fn client(
+        &self,
+        exchanged: Option<String>,
+    ) -> std::result::Result<ClientConfig, String> {
         let auth = match &self.login {
             Login::Password { password, passcode } => {
                 let mut config = PasswordConfig::new(password.clone());
@@ -154,6 +168,7 @@ impl Profile {
                 })
             }
             Login::Token(token) => AuthConfig::oauth(token.clone()),
+            Login::Refresh(_) => AuthConfig::oauth(exchanged.unwrap_or_default()),
             Login::Browser => AuthConfig::external_browser(ExternalBrowserConfig::default()),
         };
         let mut transport = TransportConfig::new();
@@ -203,12 +218,12 @@ fn login(target: &Target, root: &Path) -> Result<Login> {
     if passcode.is_some() && password.is_none() {
         return refuse("`passcode` belongs to a `password`, which is missing");
     }
-    if fields::get(target, "oauth_client_id").is_some()
-        || fields::get(target, "oauth_client_secret").is_some()
-    {
-        let message = "a refresh token (`oauth_client_id`, `oauth_client_secret`) cannot be \
-                       exchanged; give an access token as `token`";
-        return Err(unsupported(target, message));
+    let client_id = fields::text(target, "oauth_client_id")?;
+    let client_secret = fields::text(target, "oauth_client_secret")?;
+    if name != "oauth" && (client_id.is_some() || client_secret.is_some()) {
+        return refuse(
+            "`oauth_client_id` and `oauth_client_secret` belong to `authenticator: oauth`",
+        );
     }
     let others = |allowed: &str| {
         let given = [
@@ -261,7 +276,16 @@ fn login(target: &Target, root: &Path) -> Result<Login> {
                     passcode: None,
                 });
             }
-            Ok(Login::Token(token))
+            match (client_id, client_secret) {
+                (None, None) => Ok(Login::Token(token)),
+                (Some(client_id), Some(client_secret)) => Ok(Login::Refresh(Refresh {
+                    client_id,
+                    client_secret,
+                    token,
+                })),
+                (Some(_), None) => refuse("`oauth_client_id` needs `oauth_client_secret`"),
+                (None, Some(_)) => refuse("`oauth_client_secret` needs `oauth_client_id`"),
+            }
         }
         "externalbrowser" => match others("") {
             Some(extra) => Err(extra),
@@ -520,6 +544,13 @@ mod tests {
                 ..
             }
         ));
+        let refresh = json!({
+            "authenticator": "oauth", "token": "t", "oauth_client_id": "c", "oauth_client_secret": "s",
+        });
+        assert!(matches!(
+            login(refresh),
+            Login::Refresh(Refresh { client_id, token, .. }) if client_id == "c" && token == "t"
+        ));
         let token = |kind: &str| login(json!({"authenticator": kind, "token": "t"}));
         assert!(matches!(token("OAuth"), Login::Token(_)));
         assert!(matches!(
@@ -545,6 +576,8 @@ mod tests {
             json!({"authenticator": "oauth"}),
             json!({"authenticator": "snowflake_jwt"}),
             json!({"authenticator": "oauth", "token": "t", "oauth_client_id": "c"}),
+            json!({"authenticator": "oauth", "token": "t", "oauth_client_secret": "s"}),
+            json!({"password": "p", "oauth_client_id": "c", "oauth_client_secret": "s"}),
             json!({"authenticator": "https://x.okta.com", "password": "p"}),
             json!({"password": "p", "proxy_host": "h"}),
             json!({"password": "p", "retry_all": "maybe"}),

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use snowflake_connector_rs::{Client, ErrorKind, IntoStatement, QueryCanceller, Statement};
+use snowflake_connector_rs::{ErrorKind, IntoStatement, QueryCanceller, Statement};
 use tokio::sync::Notify;
 
+use super::Account;
 use super::decode::{self, Cells};
 use super::failure::{self, Lost};
 use super::load;
@@ -40,7 +41,7 @@ const PAUSES: [Duration; 6] = [
 
 /// A session.
 pub(super) struct Session {
-    client: Client,
+    account: Arc<Account>,
     login: Login,
     transaction: Transaction,
     /// When the server answered last.
@@ -122,10 +123,10 @@ pub(super) struct Answer {
 }
 
 impl Session {
-    /// Makes a session of what the client logged in.
-    pub(super) fn new(client: Client, session: snowflake_connector_rs::Session) -> Session {
+    /// Makes a session of what the account was logged into.
+    pub(super) fn new(account: Arc<Account>, session: snowflake_connector_rs::Session) -> Session {
         Session {
-            client,
+            account,
             login: Login {
                 session,
                 since: Instant::now(),
@@ -386,8 +387,7 @@ impl Session {
 
     /// Logs in again, and says again what the session was set to.
     async fn renew(&mut self) -> Result<(), AdapterError> {
-        let session = self.client.create_session().await;
-        let session = session.map_err(|error| failure::of_login(&error))?;
+        let session = self.account.log_in().await?;
         self.login = Login {
             session,
             since: Instant::now(),

@@ -26,6 +26,8 @@ The proxy does what the driver of daygrain cannot do without:
   nor the place of a value that it cannot read: the proxy asks for one file at a time, leaves those
   options out, and looks for the value in the file;
 
+It exchanges refresh tokens, as the account's own server of tokens does.
+
 It also injects faults, which a session asks for by the parameter `DAYGRAIN_FAULTS` of its login: a
 JSON list of `{"on": part of the statement or "login", "do": what, "times": how often, "after": part of
 the statement before}`, the last two of which may lack. Counts are
@@ -374,6 +376,8 @@ class Proxy(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         url = urllib.parse.urlsplit(self.path)
         query = urllib.parse.parse_qs(url.query)
+        if url.path == "/oauth/token-request":
+            return self.exchange(urllib.parse.parse_qs(body.decode()))
         if url.path == "/session/v1/login-request":
             return self.login(json.loads(body), query, body)
         if url.path == "/queries/v1/abort-request":
@@ -386,6 +390,21 @@ class Proxy(BaseHTTPRequestHandler):
         status, content = forward("POST", self.path, self.headers, body)
         return self.reply(status, content)
 
+    def exchange(self, asked):
+        """Gives an access token for the refresh token `refresh NAME` of the client `client`, whose
+        first request for a name meets an answer that is no JSON."""
+        client = base64.b64encode(b"client:secret").decode()
+        name = asked.get("refresh_token", [""])[0]
+        if self.headers.get("Authorization") != f"Basic {client}" or asked.get("grant_type") != ["refresh_token"]:
+            return self.reply(401, {"error": "invalid_client", "message": "This is an invalid client."})
+        if not name.startswith("refresh "):
+            return self.reply(400, {"error": "invalid_grant", "message": "This is an invalid refresh token."})
+        with lock:
+            counts[name] = number = counts.get(name, 0) + 1
+        if number == 1:
+            return self.reply(503, b"not now")
+        return self.reply(200, {"access_token": f"access {number}", "token_type": "Bearer", "expires_in": 600})
+
     def login(self, asked, query, body):
         data = asked["data"]
         parameters = data.get("SESSION_PARAMETERS") or {}
@@ -396,7 +415,7 @@ class Proxy(BaseHTTPRequestHandler):
                 "database": database, "login": data["LOGIN_NAME"], "parameters": parameters,
                 "role": query.get("roleName", [None])[0], "warehouse": query.get("warehouse", [None])[0],
                 "authenticator": data.get("AUTHENTICATOR"),
-            })
+            } | ({"token": data["TOKEN"]} if "TOKEN" in data else {}))
         fault = fault_for(database, faults, "login")
         if fault in ("429", "503"):
             return self.reply(int(fault), b"not now")
