@@ -22,7 +22,7 @@ use crate::relation::{Quoting, Relation};
 use crate::table::Datum;
 
 /// How many rows are handed over at once.
-const CHUNK: i64 = 50_000;
+const CHUNK: i64 = 20_000;
 
 /// How many files one statement reads.
 const MOST_FILES: usize = 5000;

@@ -264,10 +264,10 @@ pub(super) fn is_gzip(source: &FileSource, path: &str) -> bool {
 }
 
 /// What the database in memory may hold; more than that lies in files.
-const MOST_MEMORY: &str = "128MB";
+const MOST_MEMORY: &str = "96MB";
 
 /// How many threads read files: each takes memory for what it reads ahead.
-const THREADS: &str = "2";
+const THREADS: &str = "1";
 
 /// A session on a database in memory, whose zone is UTC whatever the machine's is.
 pub(super) struct Reader {
