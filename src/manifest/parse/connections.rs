@@ -97,9 +97,7 @@ impl<'a> Views<'a> {
         let known = self.0.iter().filter_map(|view| view.name.as_deref());
         let help = match nearest(name, known) {
             Some(near) => format!("a connection named `{near}` exists"),
-            None => format!(
-                "add it below `connections:` of the target in `profiles.yml`, or disable what lives in it"
-            ),
+            None => "add it below `connections:` of the target in `profiles.yml`, or disable what lives in it".to_owned(),
         };
         Diagnostic::error(Code::BadConfig, message).help(help)
     }
