@@ -587,6 +587,24 @@ fn a_run_that_is_killed_leaves_all_of_a_batch_or_nothing() {
 }
 
 #[test]
+fn a_table_that_was_made_anew_is_filled_whatever_happened_to_the_run() {
+    let store = Store::new("it_ods_anew");
+    store.offers("1", "tea", "5");
+    store.offers("2", "mug", "6");
+    store.build().expect(0);
+    let before = store.prices();
+    store.by_hand("drop table ODS.variant");
+    let mut child = store.paused("inbox-made", "600");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(store.prices(), "");
+    let planned = store.sandbox.run(&["plan"]).expect(0).stdout;
+    assert!(planned.contains("2 batches to load: 1 .. 2"), "{planned}");
+    store.build().expect(0);
+    assert_eq!(store.prices(), before);
+}
+
+#[test]
 fn two_runs_at_once_load_each_batch_once() {
     let store = Store::new("it_ods_twice");
     store.build().expect(0);

@@ -125,6 +125,12 @@ from pg_catalog.pg_class as c where c.oid = to_regclass({{ dbt.text_literal(rela
 {%- endmacro %}
 
 
+{# What tells a table from one that is made in its place; null where there is none. #}
+{% macro ods_identity(relation) -%}
+select to_regclass({{ dbt.text_literal(relation) }})::oid::text as identity
+{%- endmacro %}
+
+
 {# Columns have their names quoted; a type without equality is compared as text. #}
 {% macro ods_upsert(relation, columns, key, query) -%}
   {%- set names = columns | map(attribute='quoted') | join(', ') -%}

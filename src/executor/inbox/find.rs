@@ -17,7 +17,7 @@ use crate::relation::Relation;
 pub struct Inbox {
     /// The location up to the batch, as users write it.
     pub pattern: String,
-    /// The name in the ledger: where the files are, and where their rows go.
+    /// Where the files are, and where their rows go: what is leased.
     pub name: String,
     /// Its tables, parents first.
     pub tables: Vec<Arc<Node>>,

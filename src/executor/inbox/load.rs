@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::find::{Batch, Inbox, Known, State, Supply, Wanted, batches};
-use super::table::{Made, Place};
+use super::table::Place;
 use crate::calendar::Mapping;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::executor::Project;
@@ -95,18 +95,14 @@ pub struct Refused {
 ///
 /// # Errors
 /// What keeps all of it from being loaded: the lease, the store, the connection.
-pub fn load(
-    loads: &Loads<'_>,
-    inbox: &Inbox,
-    made: &BTreeMap<UniqueId, Made>,
-    wanted: Wanted,
-) -> Result<Outcome, Box<Diagnostic>> {
+pub fn load(loads: &Loads<'_>, inbox: &Inbox, wanted: Wanted) -> Result<Outcome, Box<Diagnostic>> {
     let relation = RelationId(ledger::hash64(&["inbox", &inbox.name]));
     let facts = RunFacts {
         // Signs of life of its own, which end with the load.
         run: format!("{}/{:x}", loads.project.facts.invocation_id, relation.0),
         as_of: loads.as_of.to_owned(),
     };
+    let ledger_name = ledger_name(loads.project, loads.session, inbox)?;
     lease::alive(
         loads.shared,
         (loads.ledger, &facts, loads.lease_seconds),
@@ -124,12 +120,13 @@ pub fn load(
                 loads,
                 inbox,
                 facts: &facts,
+                ledger_name,
                 fence: (relation, fence),
                 columns: BTreeMap::new(),
                 outcome: Outcome::default(),
                 told: 0,
             };
-            let done = work.all(made, wanted);
+            let done = work.all(wanted);
             loads.session.release();
             let _ = loads.session.rollback();
             work.clear();
@@ -139,11 +136,25 @@ pub fn load(
     )
 }
 
-/// What the ledger knows of an inbox.
-pub fn known(session: &Session, ledger: &Ledger, inbox: &Inbox) -> Result<Known, Box<Diagnostic>> {
+/// The name of an inbox in the ledger. It changes with each table that is made anew: such a one has
+/// nothing of what was loaded before, whenever the run that made it may have died.
+pub fn ledger_name(
+    project: &Arc<Project>,
+    session: &Arc<Session>,
+    inbox: &Inbox,
+) -> Result<String, Box<Diagnostic>> {
+    let identities = inbox.tables.iter();
+    let identities: Result<Vec<String>, _> = identities
+        .map(|node| Place::new(project, session, node).identity())
+        .collect();
+    Ok(format!("{} ({})", inbox.name, identities?.join(", ")))
+}
+
+/// What the ledger knows of an inbox by its name there.
+pub fn known(session: &Session, ledger: &Ledger, name: &str) -> Result<Known, Box<Diagnostic>> {
     let fetch = |sql: &str| session.query(sql, Transaction::AsIs, Fetch::Rows);
-    let records = ledger::batches(&fetch(&ledger.read_batches(&inbox.name))?.table);
-    let files = ledger::batch_files(&fetch(&ledger.read_batch_files(&inbox.name))?.table);
+    let records = ledger::batches(&fetch(&ledger.read_batches(name))?.table);
+    let files = ledger::batch_files(&fetch(&ledger.read_batch_files(name))?.table);
     Ok(Known::new(records, files))
 }
 
@@ -151,6 +162,8 @@ struct Work<'a> {
     loads: &'a Loads<'a>,
     inbox: &'a Inbox,
     facts: &'a RunFacts,
+    /// See [`ledger_name`].
+    ledger_name: String,
     fence: (RelationId, i64),
     /// The columns that each table's query gives.
     columns: BTreeMap<UniqueId, Vec<String>>,
@@ -180,19 +193,9 @@ impl From<Box<Diagnostic>> for Fault {
 type Staged = BTreeMap<usize, Counts>;
 
 impl Work<'_> {
-    fn all(
-        &mut self,
-        made: &BTreeMap<UniqueId, Made>,
-        wanted: Wanted,
-    ) -> Result<(), Box<Diagnostic>> {
+    fn all(&mut self, wanted: Wanted) -> Result<(), Box<Diagnostic>> {
         let project = self.loads.project;
-        let known = known(self.loads.session, self.loads.ledger, self.inbox)?;
-        // A table that is new is empty, whatever was loaded before it was there.
-        let created = made.values().any(|made| *made == Made::Created);
-        let wanted = match created && known.has_loaded() {
-            true => Wanted::All,
-            false => wanted,
-        };
+        let known = known(self.loads.session, self.loads.ledger, &self.ledger_name)?;
         let mut all = batches(project, self.inbox, &known, wanted)?;
         for batch in &all {
             match &batch.state {
@@ -539,7 +542,7 @@ impl Work<'_> {
         begun: &str,
     ) -> Result<(), Box<Diagnostic>> {
         let ledger = self.loads.ledger;
-        self.run(&ledger.add_batch(&self.inbox.name, record, self.facts, begun))?;
+        self.run(&ledger.add_batch(&self.ledger_name, record, self.facts, begun))?;
         let files: Vec<BatchFile> = files
             .iter()
             .map(|file| BatchFile {

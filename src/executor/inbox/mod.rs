@@ -19,7 +19,7 @@ use self::table::{Made, Place, make};
 use super::Project;
 use super::compile::{Shown, compile};
 use super::event::{NodeFacts, NodeResult, NodeStatus};
-use super::heartbeat::lease_seconds;
+use super::heartbeat::{lease_seconds, pause};
 use super::look::{civil_text, has_ledger, ledger_of, prepare_ledger};
 use super::node::write_compiled;
 use super::run::empty_result;
@@ -226,12 +226,10 @@ impl Desk {
             return Vec::new();
         };
         let mut results = Vec::new();
-        let mut made = BTreeMap::new();
         for node in &inbox.tables {
             let mut result = self.result_of(session, node);
-            match self.make(session, node, &mut result) {
-                Ok(done) => drop(made.insert(node.unique_id.clone(), done)),
-                Err(failure) => fail(&mut result, *failure),
+            if let Err(failure) = self.make(session, node, &mut result) {
+                fail(&mut result, *failure);
             }
             results.push(result);
         }
@@ -246,7 +244,8 @@ impl Desk {
             }
             return results;
         }
-        match self.load(session, inbox, &made) {
+        pause(&self.project, "inbox-made");
+        match self.load(session, inbox) {
             Ok(outcome) => {
                 for (result, node) in results.iter_mut().zip(&inbox.tables) {
                     tell(&self.project, inbox, &outcome, node, result);
@@ -261,12 +260,7 @@ impl Desk {
         results
     }
 
-    fn load(
-        &self,
-        session: &Arc<Session>,
-        inbox: &Inbox,
-        made: &BTreeMap<UniqueId, Made>,
-    ) -> Result<Outcome, Box<Diagnostic>> {
+    fn load(&self, session: &Arc<Session>, inbox: &Inbox) -> Result<Outcome, Box<Diagnostic>> {
         let Some(ledger) = &self.ledger else {
             let message = "there is no ledger to record batches in";
             return Err(Box::new(Diagnostic::error(Code::Internal, message)));
@@ -280,7 +274,7 @@ impl Desk {
             lock_timeout: self.lock_timeout,
             lease_seconds: lease_seconds(&self.project),
         };
-        load::load(&loads, inbox, made, wanted(&self.project, inbox))
+        load::load(&loads, inbox, wanted(&self.project, inbox))
     }
 }
 
@@ -424,7 +418,10 @@ pub fn survey(
     let mut found = Vec::new();
     for inbox in inboxes {
         let known = match &ledger {
-            Some(ledger) => load::known(session, ledger, &inbox).map_err(one)?,
+            Some(ledger) => {
+                let name = load::ledger_name(project, session, &inbox).map_err(one)?;
+                load::known(session, ledger, &name).map_err(one)?
+            }
             None => Known::default(),
         };
         let batches =

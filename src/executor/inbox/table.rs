@@ -99,6 +99,15 @@ impl<'a> Place<'a> {
         self.node.relation.render(self.project.facts.dialect)
     }
 
+    /// What tells the table from one that is made in its place; `-` where there is none.
+    pub fn identity(&self) -> Result<String, Box<Diagnostic>> {
+        let sql = self.text("ods_identity", &[name_of(&self.node.relation, self).into()])?;
+        let rows = self.fetch(&sql)?.rows;
+        let found = rows.first().and_then(|row| row.first());
+        let found = found.filter(|value| **value != Datum::Null);
+        Ok(found.map_or_else(|| "-".to_owned(), Datum::to_text))
+    }
+
     /// A name in quotes.
     pub fn quote(&self, name: &str) -> String {
         self.project.facts.dialect.quote_identifier(name)
