@@ -271,6 +271,9 @@ impl Diagnostic {
     }
 }
 
+/// A text with so many lines above a place is drawn from the place on.
+const MANY_LINES: usize = 10_000;
+
 fn snippet(label: &Label, primary: bool) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
     let file: &SourceFile = &label.span.file;
     let length = file.text.len();
@@ -281,11 +284,24 @@ fn snippet(label: &Label, primary: bool) -> Snippet<'_, annotate_snippets::Annot
     } else {
         AnnotationKind::Context
     };
-    let mut annotation = kind.span(start..end);
+    // What draws it takes memory for each line of the text, and rows of files may stand at any line.
+    let above = file.text.as_bytes()[..start]
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count();
+    let (cut, first) = match above {
+        0..MANY_LINES => (0, 1),
+        lines => {
+            let line = file.text[..start].rfind('\n');
+            (line.map_or(0, |at| at + 1), lines + 1)
+        }
+    };
+    let mut annotation = kind.span(start - cut..end - cut);
     if !label.text.is_empty() {
         annotation = annotation.label(label.text.as_str());
     }
-    Snippet::source(&file.text)
+    Snippet::source(&file.text[cut..])
+        .line_start(first)
         .path(&file.path)
         .fold(true)
         .annotation(annotation)
@@ -316,6 +332,21 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_far_down_is_drawn_as_any_other() {
+        let drawn = |above: usize| {
+            let text = format!("{}id,name\n1,é,x\n", "\n".repeat(above));
+            let file = SourceFile::inline("a.csv", text);
+            let at = above + "id,name\n1,".len();
+            let error = Diagnostic::error(Code::BadCsv, "wrong").at(Span::new(&file, at..at + 2));
+            error.render(false)
+        };
+        let far = drawn(MANY_LINES);
+        assert!(far.contains("a.csv:10002:3"), "{far}");
+        let plain = |text: &str, line: &str| text.replace(line, "N").replace(' ', "");
+        assert_eq!(plain(&far, "10002"), plain(&drawn(MANY_LINES - 3), "9999"));
+    }
 
     #[test]
     fn a_diagnostic_shows_its_line_and_its_help() {
