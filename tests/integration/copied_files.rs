@@ -71,7 +71,10 @@ fn files_of_a_bucket_are_copied() {
     let found = "location: 's3://copied-files/landing/orders/";
     let sources = sources.replace("location: 'landing/orders/", found);
     let sources = sources.replace("/*.csv'", "/*'");
-    let sources = sources.replace("file_format: csv", "file_format: csv\n          null_marker: none");
+    let sources = sources.replace(
+        "file_format: csv",
+        "file_format: csv\n          null_marker: none",
+    );
     shop.sandbox.write("models/sources.yml", &sources);
     shop.lands(1, &["1,1", "101,none"]);
     shop.lands(2, &["2,2"]);
