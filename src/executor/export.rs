@@ -66,7 +66,8 @@ pub fn export(
     results: &[Arc<NodeResult>],
 ) -> Result<Vec<Arc<NodeResult>>, Vec<Diagnostic>> {
     let tasks = tasks(project, selected)?;
-    if tasks.is_empty() {
+    let is_kept = |id: &UniqueId| project.manifest.nodes[id].upkeep.kept.is_some();
+    if tasks.is_empty() && !selected.iter().any(is_kept) {
         return Ok(Vec::new());
     }
     let session = Session::of_thread(Arc::clone(shared), "MainThread").map_err(|error| {
@@ -553,7 +554,11 @@ impl Place<'_> {
         Ok((late > 0).then(|| {
             let key = calendar.granularity.key(before.unwrap_or(first));
             let message = format!(
-                "{late} rows of `{}` are older than {key}, whose retention was over before they came: they were not exported, and are removed",
+                "{} of `{}` from before {key} came after the retention of their day was over: not exported, and removed",
+                match late {
+                    1 => "1 row".to_owned(),
+                    more => format!("{more} rows"),
+                },
                 table.name
             );
             Diagnostic::warning(Code::TooLate, message)

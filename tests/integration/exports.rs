@@ -135,8 +135,9 @@ fn rows_go_from_one_connection_to_the_other_by_files() {
 #[test]
 fn a_bucket_is_a_landing_too() {
     let url = crate::support::s3_url();
-    crate::support::make_bucket("exports-bucket");
-    let mut pair = Pair::new("exports_bucket", "s3://exports-bucket/landing");
+    let bucket = crate::support::new_database("exports").replace('_', "-");
+    crate::support::make_bucket(&bucket);
+    let mut pair = Pair::new("exports_bucket", &format!("s3://{bucket}/landing"));
     for (name, value) in [
         ("AWS_ENDPOINT_URL", url.as_str()),
         ("AWS_ACCESS_KEY_ID", "test"),
@@ -253,6 +254,60 @@ fn a_test_that_fails_holds_its_export_back_and_no_other() {
         "{}",
         said.stdout
     );
+}
+
+/// A day leaves the store once it is exported and its retention is over; what comes for it after that
+/// is told, and exported no more.
+#[test]
+fn what_is_exported_leaves_the_store_when_its_time_is_over() {
+    let pair = Pair::new("exports_kept", "landing");
+    pair.sandbox.write(
+        "models/ods/orders_kept.sql",
+        "{{ config(materialized='ods_table', retention='2 days', retention_field='placed_at') }}\n-- Others fill it.\n",
+    );
+    pair.sandbox.write(
+        "models/ods/orders_by_day.sql",
+        "{{ config(export={'to': 'landing.orders', 'order_by': ['id']}) }}
+select id, title, placed_at, cast(placed_at as date) as partition_date from {{ ref('orders_kept') }}",
+    );
+    pair.sandbox.write(
+        "models/ods/kept.yml",
+        "models:
+  - name: orders_kept
+    columns:
+      - {name: id, data_type: integer, constraints: [{type: primary_key}]}
+      - {name: title, data_type: varchar}
+      - {name: placed_at, data_type: timestamp}
+",
+    );
+    let store = "exports_kept_ods.orders_kept";
+    pair.sandbox
+        .run(&["run", "--select", "orders_kept"])
+        .expect(0);
+    by_hand(&format!(
+        "insert into {store} select i, 'x', timestamp '2026-11-01' + i * interval '6 hours' from generate_series(0, 19) as i"
+    ));
+    let oldest = format!("select min(placed_at)::text from {store}");
+    // An outage: no day was exported yet, so none is gone however old it is.
+    pair.build("2026-11-05", &["--select", "orders_kept"], 0);
+    assert_eq!(rows(&oldest), "2026-11-01 00:00:00");
+    pair.build("2026-11-05", &[], 0);
+    assert_eq!(pair.orders(), "01:4 02:4 03:4 04:4");
+    assert_eq!(rows(&oldest), "2026-11-03 00:00:00");
+    // A late row of a day that is kept, and one of a day that is gone.
+    by_hand(&format!(
+        "insert into {store} values (100, 'late', '2026-11-03 12:00'), (101, 'too late', '2026-11-01 12:00')"
+    ));
+    let ran = pair.build("2026-11-06", &[], 0);
+    assert_eq!(pair.orders(), "01:4 02:4 03:5 04:4 05:4");
+    assert_eq!(rows(&oldest), "2026-11-04 00:00:00");
+    let told = ran
+        .stdout
+        .lines()
+        .skip_while(|line| !line.contains("warning[too-late]"));
+    let told: Vec<&str> = told.take(6).collect();
+    let told = told.join("\n");
+    insta::assert_snapshot!(told.trim_start_matches(|c: char| !c.is_alphabetic()));
 }
 
 #[test]

@@ -12,7 +12,8 @@ use crate::support::outage::Door;
 use crate::support::sandbox::{Ran, Sandbox};
 use crate::support::server::Server;
 use crate::support::{
-    drop_postgres_schemas, live, make_bucket, postgres_fields, s3_url, snowflake_place,
+    drop_postgres_schemas, live, make_bucket, new_database, postgres_fields, s3_url,
+    snowflake_place,
 };
 use crate::warehouse::{contents, relations};
 
@@ -347,10 +348,10 @@ enum Fault {
 #[test]
 fn faults_on_all_mornings_lose_nothing_and_double_nothing() {
     const HBA: &str = "host all all 127.0.0.1/32 trust";
-    const BUCKET: &str = "weeks-of-faults";
     let mut server = Server::new("unused");
     server.start(HBA, &[]);
-    make_bucket(BUCKET);
+    let bucket = &new_database("weeks").replace('_', "-");
+    make_bucket(bucket);
     let url = s3_url();
     let door = Door::before(url.trim_start_matches("http://"));
     let fields = server.fields(json!({"schema": "faults_ods", "password": "unused"}));
@@ -358,7 +359,7 @@ fn faults_on_all_mornings_lose_nothing_and_double_nothing() {
     for (name, value) in [
         // Nobody waits long for a lease whose holder was killed.
         ("DAYGRAIN_TEST_LEASE_SECONDS", "2"),
-        ("DAYGRAIN_LANDING", format!("s3://{BUCKET}/landed").as_str()),
+        ("DAYGRAIN_LANDING", format!("s3://{bucket}/landed").as_str()),
         ("AWS_ENDPOINT_URL", &format!("http://{}", door.address)),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -418,7 +419,7 @@ fn faults_on_all_mornings_lose_nothing_and_double_nothing() {
         weeks.morning(day + 1, 0);
     }
     let expected = files(&committed("landing"));
-    let landed = objects(&door, BUCKET, "landed/");
+    let landed = objects(&door, bucket, "landed/");
     assert_eq!(
         landed.keys().collect::<Vec<_>>(),
         expected.keys().collect::<Vec<_>>()
