@@ -782,8 +782,11 @@ fn the_warehouses_ods_holds_what_its_inbox_says() {
     let schema = "it_ods_warehouse";
     let (ods, ledger) = (format!("{schema}_ods"), format!("{schema}_ledger"));
     drop_postgres_schemas(&[&ods, &ledger]);
-    let sandbox = Sandbox::postgres_warehouse(schema).with_env("DAYGRAIN_LEDGER_SCHEMA", &ledger);
-    let args = ["build", "--select", "tag:ods", "--vars", "ods: true"];
+    let sandbox = Sandbox::postgres_warehouse(schema)
+        .with_env("DBT_TARGET", "pipeline")
+        .with_env("DAYGRAIN_ODS_SCHEMA", &ods)
+        .with_env("DAYGRAIN_LEDGER_SCHEMA", &ledger);
+    let args = ["build", "--select", "config.materialized:ods_table"];
     sandbox.run(&args).expect(0);
     let inbox = sandbox.path().join("seeds/inbox");
     let table = |file: &str, folder: &str| -> BTreeMap<String, Vec<String>> {
