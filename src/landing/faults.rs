@@ -35,6 +35,13 @@ pub(super) fn unreadable(source: &FileSource, shown: &str, error: &std::io::Erro
     Diagnostic::error(Code::Io, message).note(of_source(source))
 }
 
+pub(super) fn replaced(source: &FileSource, shown: &str) -> Diagnostic {
+    let message = format!("`{shown}` was replaced or removed while it was read");
+    Diagnostic::error(Code::BadFile, message)
+        .note(of_source(source))
+        .help("run again: what is there by then is read")
+}
+
 pub(super) fn cut_short(source: &FileSource, shown: &str, error: &std::io::Error) -> Diagnostic {
     let message = match error.kind() {
         std::io::ErrorKind::UnexpectedEof => format!("`{shown}` ends before its packed data does"),

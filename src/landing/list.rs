@@ -44,6 +44,24 @@ pub struct FileEntry {
     pub etag: Option<String>,
 }
 
+impl FileEntry {
+    /// Tells whether the store shows the same file still, as far as size and tag tell, or the time
+    /// where there is no tag: a bucket's listing may have it to the millisecond, and a look not.
+    fn is_same(&self, now: &object_store::ObjectMeta) -> bool {
+        let same = match (&self.etag, &now.e_tag) {
+            (Some(before), Some(now)) => before == now,
+            _ => self.modified == written_at(now),
+        };
+        same && self.size == now.size
+    }
+}
+
+fn written_at(object: &object_store::ObjectMeta) -> jiff::Timestamp {
+    let modified = object.last_modified;
+    let nanoseconds = i32::try_from(modified.timestamp_subsec_nanos()).unwrap_or_default();
+    jiff::Timestamp::new(modified.timestamp(), nanoseconds).unwrap_or_default()
+}
+
 /// What a look at a location found.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
@@ -81,14 +99,12 @@ pub fn list(source: &FileSource, around: Surroundings<'_>) -> Result<Listing, Di
                 .or_insert_with(|| store.shown(&key));
             continue;
         }
-        let modified = object.last_modified;
-        let nanoseconds = i32::try_from(modified.timestamp_subsec_nanos()).unwrap_or_default();
-        let modified = jiff::Timestamp::new(modified.timestamp(), nanoseconds);
+        let modified = written_at(&object);
         listing.files.push(FileEntry {
             partition: partition.to_owned(),
             path: store.shown(&key),
             size: object.size,
-            modified: modified.unwrap_or_default(),
+            modified,
             etag: object.e_tag,
         });
     }
@@ -101,6 +117,36 @@ pub fn list(source: &FileSource, around: Surroundings<'_>) -> Result<Listing, Di
         listing.strange.push(warning);
     }
     Ok(listing)
+}
+
+/// The files that are no more what a listing has shown.
+///
+/// # Errors
+/// What the file system or the bucket answered.
+pub(super) fn replaced<'f>(
+    source: &FileSource,
+    around: Surroundings<'_>,
+    files: &'f [FileEntry],
+) -> Result<Vec<&'f FileEntry>, Diagnostic> {
+    let fail =
+        |path: &str, error: &dyn std::error::Error| failure(source, "cannot look at", path, error);
+    let whole = &source.location.text;
+    let runtime = runtime().map_err(|e| fail(whole, &e))?;
+    let Some(store) = open(&source.location, around).map_err(|e| fail(whole, &e))? else {
+        return Ok(files.iter().collect());
+    };
+    let store = &store;
+    let looks = futures_util::stream::iter(files)
+        .map(|file| async move {
+            match store.look(&file.path).await {
+                Ok(now) => Ok((!file.is_same(&now)).then_some(file)),
+                Err(object_store::Error::NotFound { .. }) => Ok(Some(file)),
+                Err(error) => Err(fail(&file.path, &error)),
+            }
+        })
+        .buffered(AT_ONCE);
+    let looked: Vec<Option<&FileEntry>> = runtime.block_on(looks.try_collect())?;
+    Ok(looked.into_iter().flatten().collect())
 }
 
 /// The SHA-256 of a file's bytes, in hexadecimal.
@@ -349,6 +395,10 @@ impl Store {
     fn key(&self, shown: &str) -> object_store::Result<Key> {
         let path = shown.strip_prefix(&self.scheme).unwrap_or(shown);
         Ok(Key::parse(path.strip_prefix(&self.before).unwrap_or(path))?)
+    }
+
+    async fn look(&self, shown: &str) -> object_store::Result<object_store::ObjectMeta> {
+        self.store.head(&self.key(shown)?).await
     }
 
     async fn read(

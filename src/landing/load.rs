@@ -79,11 +79,29 @@ pub fn staging(dialect: &Dialect, name: &str) -> Relation {
 /// Loads files into a new temporary table that has exactly the declared columns, in their order.
 ///
 /// The files may belong to several partitions. All of them are loaded, or nothing is; no transaction is
-/// open afterwards.
+/// open afterwards. What was loaded is what was listed: a file that was replaced meanwhile is wrong.
 ///
 /// # Errors
 /// Which partitions have wrong files, or what failed altogether.
 pub fn load(
+    source: &FileSource,
+    around: Surroundings<'_>,
+    files: &[FileEntry],
+    into: Destination<'_>,
+) -> Result<Counts, LoadFailure> {
+    let counts = load_listed(source, around, files, into)?;
+    let mut wrong: BTreeMap<String, Vec<Diagnostic>> = BTreeMap::new();
+    for file in list::replaced(source, around, files).map_err(Box::new)? {
+        let of = wrong.entry(file.partition.clone()).or_default();
+        of.push(faults::replaced(source, &file.path));
+    }
+    match wrong.is_empty() {
+        true => Ok(counts),
+        false => Err(LoadFailure::Partitions(wrong)),
+    }
+}
+
+fn load_listed(
     source: &FileSource,
     around: Surroundings<'_>,
     files: &[FileEntry],

@@ -613,6 +613,31 @@ fn files_are_listed_and_have_versions() {
     );
 }
 
+/// What is recorded as read is what was read.
+#[test]
+fn a_file_that_is_replaced_between_its_listing_and_its_end_is_told() {
+    let folder = Folder::new();
+    for day in ["2026-11-05", "2026-11-06"] {
+        folder.write(&format!("in/{day}/a.csv"), "id\n1\n");
+    }
+    let dialect = dialect::embedded();
+    let declared = declared(json!({"location": "in/{day}/*.csv"}), &["id integer"]);
+    let source = read(&declared, dialect);
+    let listing = landing::list(&source, folder.around()).unwrap();
+    folder.write("in/2026-11-06/a.csv", "id\n2\n");
+    let session = session(dialect);
+    let staging = landing::staging(dialect, "landed");
+    let into = Destination {
+        warehouse: &session,
+        dialect,
+        staging: &staging,
+    };
+    match landing::load(&source, folder.around(), &listing.files, into) {
+        Err(LoadFailure::Partitions(wrong)) => insta::assert_snapshot!(said(&wrong)),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_manifest_is_held_against_its_files() {
     let folder = Folder::new();

@@ -915,6 +915,10 @@ fn the_layout_before_is_taken_over(shop: &Shop) {
     shop.build(4);
     let ledger = &shop.ledger;
     for statement in [
+        "drop table L.batches",
+        "drop table L.batch_files",
+        "drop table L.exports",
+        "drop table L.expiries",
         "drop table L.hooks",
         "alter table L.relations drop column columns",
         "alter table L.builds drop column query_id",
@@ -931,7 +935,9 @@ fn the_layout_before_is_taken_over(shop: &Shop) {
     assert!(plan.stdout.contains("\"steps\": []"), "{}", plan.stdout);
     assert_eq!(shop.rows(&layout), "2");
     assert_eq!(shop.build(4), NOTHING);
-    assert_eq!(shop.rows(&layout), "3");
+    assert_eq!(shop.rows(&layout), "4");
+    let new = "select count(*) as n from information_schema.tables where table_schema = 'L' and table_name in ('batches', 'batch_files', 'exports', 'expiries', 'hooks')";
+    assert_eq!(shop.rows(&new.replace("'L'", &format!("'{ledger}'"))), "5");
     shop.lands(2, &["2,9"]);
     assert_eq!(shop.build(4), ["orders 02", "totals 02"]);
 }
