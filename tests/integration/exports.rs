@@ -28,6 +28,8 @@ impl Pair {
         ));
         let mut ods = postgres_fields(&schema);
         ods.insert("threads".into(), 2.into());
+        // The shared one is a word of some messages, which would be masked.
+        ods.insert("password".into(), "not asked for".into());
         let profile = json!({"shop": {"target": "dev", "outputs": {"dev": {
             "type": "duckdb", "path": "shop.duckdb", "connections": {"ods": ods},
         }}}});
@@ -391,8 +393,18 @@ select 1 as id
 # file: models/late.sql
 {{ config(connection='ods') }}
 select 1 as id
+# file: models/kept.sql
+{{ config(retention='3 weeks', retention_field='at') }}
+# file: models/fieldless.sql
+{{ config(retention='3 days') }}
 # file: models/schema.yml
 models:
+  - name: kept
+    config: {connection: ods, materialized: ods_table}
+    columns: [{name: at, data_type: timestamp}]
+  - name: fieldless
+    config: {connection: ods, materialized: ods_table}
+    columns: [{name: at, data_type: timestamp, data_tests: [{not_null: {config: {connection: elsewhere}}}]}]
   - name: there
     config: {connection: ods}
     columns: [{name: id, data_tests: [{relationships: {to: \"ref('here')\", field: id}}]}]
@@ -407,4 +419,28 @@ sources:
     let ran = sandbox.run(&["parse"]).expect(2);
     let (_, told) = ran.stdout.split_once("Parsing Error\n").expect("errors");
     insta::assert_snapshot!(told);
+}
+
+#[test]
+fn what_waits_for_an_export_that_is_not_there_is_told() {
+    let pair = Pair::new("exports_idle", "landing");
+    pair.sandbox.write(
+        "models/ods/idle.sql",
+        "{{ config(materialized='ods_table', retention='3 days', retention_field='at') }}\n-- Others fill it.\n",
+    );
+    pair.sandbox.write(
+        "models/ods/idle.yml",
+        "models: [{name: idle, columns: [{name: at, data_type: timestamp}]}]\n",
+    );
+    let schema = pair.sandbox.read("models/schema.yml");
+    let carried = schema.replace(
+        "      - name: orders\n        external",
+        "      - name: orders\n        config: {gap: carry}\n        external",
+    );
+    pair.sandbox.write("models/schema.yml", &carried);
+    let ran = pair.sandbox.run(&["parse"]).expect(0);
+    let (_, told) = ran.stdout.split_once("warning").expect("warnings");
+    insta::with_settings!({filters => vec![(r"(?m)^\d\d:\d\d:\d\d  ", "")]}, {
+        insta::assert_snapshot!(told);
+    });
 }

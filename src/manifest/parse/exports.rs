@@ -1,5 +1,6 @@
 //! The config `export`: a model whose rows become the files of a source.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Span;
@@ -8,8 +9,8 @@ use serde_json::Value as Json;
 use super::connections::Views;
 use super::files;
 use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::manifest::partitioning::Kept;
-use crate::manifest::{Export, ExportMode, Manifest, Node, ResourceType, Source};
+use crate::manifest::partitioning::{Gap, Kept};
+use crate::manifest::{Export, ExportMode, Manifest, Node, ResourceType, Source, UniqueId};
 
 /// The keys of the mapping.
 const KEYS: [&str; 3] = ["to", "mode", "order_by"];
@@ -82,6 +83,54 @@ pub fn fill(views: &Views<'_>, manifest: &mut Manifest, diagnostics: &mut Vec<Di
         .into_iter()
         .map(|export| (export.source.clone(), Arc::new(export)))
         .collect();
+    diagnostics.extend(without_effect(manifest));
+}
+
+/// Warns of configs that wait for an export which is not there, in a project that has some.
+fn without_effect(manifest: &Manifest) -> Vec<Diagnostic> {
+    if manifest.exports.is_empty() {
+        return Vec::new();
+    }
+    let mut exported: BTreeSet<&UniqueId> = BTreeSet::new();
+    let exports = manifest.exports.values();
+    let mut queue: Vec<&UniqueId> = exports
+        .filter(|export| export.mode == ExportMode::Partitions)
+        .map(|export| &export.model)
+        .collect();
+    while let Some(id) = queue.pop() {
+        if exported.insert(id)
+            && let Some(node) = manifest.nodes.get(id)
+        {
+            queue.extend(&node.depends_on);
+        }
+    }
+    let kept = manifest
+        .nodes
+        .values()
+        .filter(|node| node.upkeep.kept.is_some() && !exported.contains(&node.unique_id));
+    let kept = kept.map(|node| {
+        let message = format!(
+            "`retention` does nothing for `{}`, which no export of partitions reads",
+            node.name
+        );
+        let warning = Diagnostic::warning(Code::UnusedConfig, message).at(files::place(node));
+        warning.help("export a model that reads it, or drop the config: its rows stay")
+    });
+    let copied = manifest.sources.values().filter(|source| {
+        let cut = source.partitioning.as_ref();
+        let export = manifest.exports.get(&source.unique_id);
+        cut.is_some_and(|cut| cut.gap == Gap::Carry)
+            && export.is_none_or(|export| export.mode != ExportMode::Dump)
+    });
+    let copied = copied.map(|source| {
+        let message = format!(
+            "`gap: carry` does nothing for the source `{}.{}`, which is exported as no dump",
+            source.source_name, source.name
+        );
+        let warning = Diagnostic::warning(Code::UnusedConfig, message).at(source.span.clone());
+        warning.help("export a model to it with `mode: dump`, or drop the config")
+    });
+    kept.chain(copied).collect()
 }
 
 struct Reader<'a> {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value as Json};
 
-use super::connections::Views;
+use super::connections::{self, Views};
 use super::files::{Rendering, finish_config, lay_root_over};
 use super::properties::{Entry, Properties, SourceEntry, TableEntry, TestEntry, words};
 use super::{Project, check_config, macros, source_id, test_names};
@@ -288,6 +288,15 @@ fn node(views: &Views<'_>, job: &Job<'_>) -> (Option<Node>, Vec<Diagnostic>) {
         name: name.full,
     };
     let mut found = Vec::new();
+    let said = entry.config.get(connections::KEY).and_then(Json::as_str);
+    if said.is_some() && said != view.name.as_deref() {
+        let message = format!(
+            "the test `{}` names a connection other than that of what it judges",
+            entry.name
+        );
+        let error = Diagnostic::error(Code::BadConfig, message).at(span.clone());
+        found.push(error.help("drop `connection`: a test lives where its node does"));
+    }
     let mut rendering = Rendering::new(project, properties.package);
     match read_natively(entry, info, &target.call, &span) {
         Ok(Some(calls)) => {
