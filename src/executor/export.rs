@@ -66,8 +66,7 @@ pub fn export(
     results: &[Arc<NodeResult>],
 ) -> Result<Vec<Arc<NodeResult>>, Vec<Diagnostic>> {
     let tasks = tasks(project, selected)?;
-    let is_kept = |id: &UniqueId| project.manifest.nodes[id].upkeep.kept.is_some();
-    if tasks.is_empty() && !selected.iter().any(is_kept) {
+    if tasks.is_empty() {
         return Ok(Vec::new());
     }
     let session = Session::of_thread(Arc::clone(shared), "MainThread").map_err(|error| {
@@ -103,19 +102,29 @@ pub fn export(
         });
         ended.push(result);
     }
-    if let Err(failure) = place.record() {
+    // What came since a day was exported last would go with it: so it goes only once it was read again,
+    // and in the snapshot that read it.
+    let all_read = ended
+        .iter()
+        .all(|result| result.status == NodeStatus::Success)
+        && ask.start.is_none()
+        && ask.end.is_none();
+    let recorded = place.record().and_then(|()| {
+        if all_read && !shared.is_stopping() {
+            for told in place.remove_old(selected, &tasks)? {
+                shared.send(Event::Diagnostic(Arc::new(told)));
+            }
+        }
+        place.session.commit()
+    });
+    if let Err(failure) = recorded {
+        let _ = place.session.rollback();
         let note = "what was exported is not recorded, and is looked at again next time";
         let failure = Diagnostic {
             severity: Severity::Warning,
             ..failure.note(note)
         };
         shared.send(Event::Diagnostic(Arc::new(failure)));
-        return Ok(ended);
-    }
-    if !shared.is_stopping() {
-        for told in place.remove_old(selected) {
-            shared.send(Event::Diagnostic(Arc::new(told)));
-        }
     }
     Ok(ended)
 }
@@ -287,7 +296,7 @@ impl Place<'_> {
         self.run(&lock)
     }
 
-    /// Ends the snapshot, and records what was written.
+    /// Records what was written; the snapshot goes on.
     fn record(&mut self) -> Result<(), Box<Diagnostic>> {
         let rows = std::mem::take(&mut self.unrecorded);
         for rows in rows.chunks(ledger::MOST_RECORDS) {
@@ -296,7 +305,7 @@ impl Place<'_> {
                 self.run(&sql)?;
             }
         }
-        self.session.commit()
+        Ok(())
     }
 
     fn run(&self, sql: &str) -> Result<(), Box<Diagnostic>> {
@@ -470,27 +479,18 @@ impl Place<'_> {
     }
 
     /// Removes the rows of selected tables whose retention is over and which every export has.
-    fn remove_old(&self, selected: &BTreeSet<UniqueId>) -> Vec<Diagnostic> {
+    fn remove_old(
+        &self,
+        selected: &BTreeSet<UniqueId>,
+        written: &[Task<'_>],
+    ) -> Result<Vec<Diagnostic>, Box<Diagnostic>> {
         let nodes = self.project.manifest.nodes.values();
         let kept = nodes.filter(|node| node.upkeep.kept.is_some());
-        let kept = kept.filter(|node| selected.contains(&node.unique_id));
         let mut told = Vec::new();
-        for node in kept {
-            match self.remove_from(node) {
-                Ok(late) => told.extend(late),
-                Err(failure) => {
-                    let _ = self.session.rollback();
-                    told.push(Diagnostic {
-                        severity: Severity::Warning,
-                        ..failure.note(format!(
-                            "while what is too old was removed from `{}`: it is removed next time",
-                            node.name
-                        ))
-                    });
-                }
-            }
+        for node in kept.filter(|node| selected.contains(&node.unique_id)) {
+            told.extend(self.remove_from(node, written)?);
         }
-        told
+        Ok(told)
     }
 
     /// The exports of partitions that read a table.
@@ -509,7 +509,11 @@ impl Place<'_> {
             .collect()
     }
 
-    fn remove_from(&self, table: &Node) -> Result<Option<Diagnostic>, Box<Diagnostic>> {
+    fn remove_from(
+        &self,
+        table: &Node,
+        written: &[Task<'_>],
+    ) -> Result<Option<Diagnostic>, Box<Diagnostic>> {
         let Some(kept) = &table.upkeep.kept else {
             return Ok(None);
         };
@@ -517,6 +521,13 @@ impl Place<'_> {
         let Some((_, cut)) = readers.first() else {
             return Ok(None);
         };
+        let is_written = |export: &Export| {
+            let mut sources = written.iter().map(|task| &task.export.source);
+            sources.any(|source| *source == export.source)
+        };
+        if !readers.iter().all(|(export, _)| is_written(export)) {
+            return Ok(None);
+        }
         let calendar = &cut.calendar;
         let before = self.first_kept(table)?;
         let mut first = calendar.newest_closed(self.ask.as_of) + 1 - kept.days;
@@ -535,7 +546,6 @@ impl Place<'_> {
         let literal = |partition: i32| moment(calendar.start(partition), self.project);
         let mut late = 0;
         self.session.begin_node(self.project, Some(table));
-        self.session.begin()?;
         if let Some(before) = before {
             let older = literal(before);
             let counted = self.fetch(&format!(
@@ -550,7 +560,6 @@ impl Place<'_> {
         let removed = gone.rows_affected.unwrap_or_default();
         let expiry = self.ledger.add_expiry(&relation, first, removed, &self.run);
         self.run(&expiry)?;
-        self.session.commit()?;
         Ok((late > 0).then(|| {
             let key = calendar.granularity.key(before.unwrap_or(first));
             let message = format!(

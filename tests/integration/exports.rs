@@ -300,6 +300,10 @@ select id, title, placed_at, cast(placed_at as date) as partition_date from {{ r
     by_hand(&format!(
         "insert into {store} values (100, 'late', '2026-11-03 12:00'), (101, 'too late', '2026-11-01 12:00')"
     ));
+    // Its day was exported before it came: it stays until it was read.
+    pair.build("2026-11-06", &["--select", "orders_kept"], 0);
+    pair.build("2026-11-06", &["--partition-date", "2026-11-05"], 0);
+    assert_eq!(rows(&oldest), "2026-11-01 12:00:00");
     let ran = pair.build("2026-11-06", &[], 0);
     assert_eq!(pair.orders(), "01:4 02:4 03:5 04:4 05:4");
     assert_eq!(rows(&oldest), "2026-11-04 00:00:00");
