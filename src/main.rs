@@ -1,5 +1,9 @@
 //! The binary: everything is in the library.
 
+/// For the whole process, the embedded DuckDB included, which allocates more than we do.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     daygrain::cli::main()
 }
