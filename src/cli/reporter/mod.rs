@@ -16,8 +16,9 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -153,7 +154,7 @@ pub fn start(settings: Settings) -> Handle {
     let (events, inbox) = mpsc::channel();
     let mut reporter = Reporter::new(settings);
     let thread = std::thread::spawn(move || {
-        for event in inbox {
+        while let Some(event) = next_event(&inbox) {
             reporter.event(&event);
             if matches!(event, Event::CommandFinished { .. }) {
                 break;
@@ -162,6 +163,19 @@ pub fn start(settings: Settings) -> Handle {
         reporter.finish();
     });
     Handle { events, thread }
+}
+
+/// Waits for the next event; `None` once nobody can send one.
+///
+/// Before it lets itself be woken, it sleeps for a moment: waking a thread costs the sender as much as
+/// a small statement does, and a run sends thousands of events a second.
+fn next_event(inbox: &Receiver<Event>) -> Option<Event> {
+    const MOMENT: Duration = Duration::from_millis(1);
+    if let Ok(event) = inbox.try_recv() {
+        return Some(event);
+    }
+    std::thread::sleep(MOMENT);
+    inbox.recv().ok()
 }
 
 /// A reporter at work.
