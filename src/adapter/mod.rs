@@ -28,6 +28,11 @@ pub trait Adapter: Send + Sync {
 
     /// Opens a session.
     fn connect(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, AdapterError>>;
+
+    /// Does ahead what the first session would wait for, where nothing is left behind by it; blocks.
+    ///
+    /// What fails here, [`Adapter::connect`] tells.
+    fn prepare(&self) {}
 }
 
 /// One session.

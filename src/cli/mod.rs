@@ -61,10 +61,7 @@ pub fn main() -> ExitCode {
     };
     settings.quiet |= cli.command.prints_json();
     let reporter = reporter::start(output::reporter_settings(&settings));
-    let invocation = Invocation {
-        settings,
-        events: reporter.events(),
-    };
+    let invocation = Invocation::new(settings, reporter.events());
     let code = dispatch(&invocation, cli.command, &arguments.join(" "), &here);
     drop(invocation);
     reporter.finish();

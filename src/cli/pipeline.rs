@@ -237,6 +237,18 @@ pub fn parse(
     report: &dyn Fn(Event),
 ) -> Result<Parsed, Vec<Diagnostic>> {
     let opened = open(settings, flags, report)?;
+    parse_opened(settings, opened, report)
+}
+
+/// The same from [`open`] on.
+///
+/// # Errors
+/// Every error that could be found.
+pub fn parse_opened(
+    settings: &Settings,
+    opened: Opened,
+    report: &dyn Fn(Event),
+) -> Result<Parsed, Vec<Diagnostic>> {
     let log_path = settings
         .log_path
         .as_ref()

@@ -290,3 +290,21 @@ select * from {{ ref('slow') }}
     let left = sandbox.rows("select table_name from information_schema.tables", &[]);
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// The database is opened while the project is parsed: what is wrong with the project is told all the
+/// same, no new file is left, and one that is there stays as it was.
+#[test]
+fn a_broken_project_leaves_the_database_alone() {
+    let broken = project("-- file: models/a.sql\nselect {{ nothing( }}\n");
+    broken.run(&["build"]).expect(2);
+    assert!(!broken.path().join(".daygrain/warehouse.duckdb").exists());
+
+    let mended = project("-- file: models/a.sql\nselect 1 as id\n");
+    mended.run(&["build"]).expect(0);
+    let file = mended.path().join(".daygrain/warehouse.duckdb");
+    let before = std::fs::read(&file).expect("a database");
+    mended.write("models/a.sql", "select {{ nothing( }}\n");
+    let ran = mended.run(&["build"]).expect(2);
+    assert!(diagnostics(&ran).contains("models/a.sql"), "{}", ran.stderr);
+    assert!(std::fs::read(&file).expect("a database") == before);
+}

@@ -261,6 +261,13 @@ impl Adapter for DuckDb {
             Ok(Box::new(Session::new(database)) as Box<dyn Connection>)
         })
     }
+
+    /// Opens a file that is there: a new one would stay behind should nothing be built.
+    fn prepare(&self) {
+        if self.setup.path.as_ref().is_some_and(|path| path.exists()) {
+            let _ = self.session();
+        }
+    }
 }
 
 #[cfg(test)]

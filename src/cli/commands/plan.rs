@@ -7,6 +7,7 @@ use super::super::args::{PlanArgs, SelectArgs};
 use super::super::pipeline::{self, Parsed, TemplateFlags};
 use super::super::shown;
 use super::{CommandResult, Invocation, Outcome, work};
+use crate::adapter::Access;
 use crate::calendar::PartitionRange;
 use crate::diagnostic::Diagnostic;
 use crate::executor::event::{self, Event};
@@ -32,7 +33,9 @@ pub fn plan(invocation: &Invocation, args: PlanArgs) -> CommandResult {
         full_refresh: settings.full_refresh(args.refresh.full_refresh),
         ..TemplateFlags::default()
     };
-    let parsed = pipeline::parse(settings, flags, &tell)?;
+    let opened = pipeline::open(settings, flags, &tell)?;
+    invocation.open_ahead(&opened, Access::Reading);
+    let parsed = pipeline::parse_opened(settings, opened, &tell)?;
     let select = with_names(args.select, args.nodes);
     let kinds = work::kinds(Work::Build);
     let selected = pipeline::select(&parsed, settings, &select, &args.types, kinds, &tell)?;

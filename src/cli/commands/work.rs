@@ -13,6 +13,7 @@ use super::super::interrupt;
 use super::super::pipeline::{self, Parsed, TemplateFlags};
 use super::plan::{Form, show_plan, with_names};
 use super::{CommandResult, Invocation, Outcome};
+use crate::adapter::Access;
 use crate::calendar::{self, Granularity};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::executor::event::{Event, NodeResult, NodeStatus};
@@ -162,7 +163,13 @@ pub fn kinds(work: Work) -> &'static [ResourceType] {
 fn carry_out(invocation: &Invocation, job: Job) -> CommandResult {
     let settings = &invocation.settings;
     let report = |event| invocation.report(event);
-    let parsed = pipeline::parse(settings, job.flags, &report)?;
+    let opened = pipeline::open(settings, job.flags, &report)?;
+    let access = match job.dry.dry_run {
+        true => Access::Reading,
+        false => Access::Writing,
+    };
+    invocation.open_ahead(&opened, access);
+    let parsed = pipeline::parse_opened(settings, opened, &report)?;
     if job.dry.dry_run {
         let (selected, ask) = asked_for(invocation, &parsed, &job)?;
         let form = Form {
