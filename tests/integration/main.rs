@@ -11,6 +11,7 @@ mod crowd;
 mod dynamic_tables;
 mod exports;
 mod floors;
+mod followed;
 mod kill;
 mod landing;
 mod lost_commits;

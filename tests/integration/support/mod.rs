@@ -1,5 +1,6 @@
 //! What the integration tests share.
 
+pub mod house;
 pub mod live;
 pub mod lossy;
 pub mod outage;
