@@ -67,7 +67,8 @@ pub(crate) fn tokenize(text: &str, range: Range<usize>) -> Result<Vec<Spanned<'_
         text,
         at: range.start,
         end: range.end,
-        tokens: Vec::with_capacity(64),
+        // A file of macros has a token for every five bytes or so.
+        tokens: Vec::with_capacity((range.len() / 5).min(4096)),
     };
     lexer.template()?;
     Ok(lexer.tokens)

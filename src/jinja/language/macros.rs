@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use minijinja::machinery::{CodeGenerator, Instructions, eval, make_string_output};
 use minijinja::value::{Object, ObjectRepr};
@@ -126,7 +126,8 @@ pub(crate) struct MacroDef {
     pub package: Arc<str>,
     pub origin: Arc<Origin>,
     pub parameters: Vec<Parameter>,
-    body: Program,
+    /// Made when the macro is first called: most of those that a project could call never are.
+    body: LazyLock<Program, Box<dyn FnOnce() -> Program + Send>>,
     uses_varargs: bool,
     uses_kwargs: bool,
     uses_caller: bool,
@@ -139,7 +140,7 @@ impl MacroDef {
         package: &Arc<str>,
         origin: &Arc<Origin>,
         parameters: Vec<Parameter>,
-        body: &[Stmt],
+        body: Vec<Stmt>,
         mentions: &Mentions,
     ) -> MacroDef {
         MacroDef {
@@ -147,7 +148,7 @@ impl MacroDef {
             package: Arc::clone(package),
             origin: Arc::clone(origin),
             parameters,
-            body: Program::of_body(body),
+            body: LazyLock::new(Box::new(move || Program::of_body(&body))),
             uses_varargs: mentions.names.contains("varargs"),
             uses_kwargs: mentions.names.contains("kwargs"),
             uses_caller: mentions.names.contains("caller"),

@@ -689,7 +689,7 @@ impl<'a> Parser<'a> {
             self.package,
             self.origin,
             parameters,
-            &body,
+            body,
             &mentions,
         );
         Ok((def, mentions))
