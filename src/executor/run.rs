@@ -79,7 +79,7 @@ enum Task {
 }
 
 /// Why steps are skipped after Ctrl-C.
-const INTERRUPTED: &str = "the run was interrupted";
+pub(super) const INTERRUPTED: &str = "the run was interrupted";
 
 /// What happens to the rest of a run after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -820,7 +820,8 @@ fn run_job(
     ended
 }
 
-fn skipped(node: &Arc<NodeFacts>, why: String) -> NodeResult {
+/// The result of a node that was skipped, and why.
+pub(super) fn skipped(node: &Arc<NodeFacts>, why: String) -> NodeResult {
     NodeResult {
         status: NodeStatus::Skipped,
         message: Some(why),
