@@ -179,6 +179,7 @@ mod tests {
             elapsed: Duration::from_millis(500),
             batch_results: None,
             waiting: Vec::new(),
+            lacks: None,
         }
     }
 

@@ -22,7 +22,8 @@ impl Watch {
     }
 }
 
-/// Starts to watch for Ctrl-C and for the system's request to end; both reach the run loop.
+/// Starts to watch for Ctrl-C and for the system's request to end; both reach the run loop and what
+/// comes after it.
 ///
 /// The statements in flight are cancelled from here, for the loop may itself be waiting for one: a
 /// look at a schema, or a hook.
@@ -44,8 +45,10 @@ pub fn watch(outbox: Sender<Message>, shared: &Arc<SessionShared>) -> Watch {
             runtime.block_on(async {
                 signal().await;
                 seen.0.store(true, Ordering::Relaxed);
-                if outbox.send(Message::Interrupt).is_err() {
-                    return;
+                // The loop may have ended, and its exports not.
+                let _ = outbox.send(Message::Interrupt);
+                if let Some(shared) = shared.upgrade() {
+                    shared.stop();
                 }
                 let _ = std::thread::Builder::new()
                     .name("cancelling".to_owned())

@@ -21,7 +21,7 @@ use crate::jinja::port::{CacheChange, Fetch, Transaction};
 use crate::ledger::{self, Input, Outcome, RecordState, TestRow};
 use crate::manifest::UniqueId;
 use crate::microbatch::{Batch as Bounds, BatchResults};
-use crate::planner::board::{Batch, ItemKind, Status, Wait};
+use crate::planner::board::{Batch, Board, ItemKind, Status, Wait};
 use crate::planner::causes::{UnknownTable, recorded, wait_phrase};
 use crate::planner::items::is_passed_through;
 use crate::planner::{Plan, Work};
@@ -54,6 +54,10 @@ pub struct Engine {
     ended_tests: Vec<TestRow>,
     judging: Judging,
     newest_build: i64,
+    /// Items of which nothing was ever published.
+    unbuilt: BTreeSet<usize>,
+    /// Nodes that were skipped since something that they read is not there yet, and what.
+    idle: HashMap<UniqueId, String>,
     steps: Vec<UniqueId>,
     work: Work,
     published_anything: bool,
@@ -111,7 +115,13 @@ impl Engine {
             }
         }
         let replaced = sight.replaced.iter().copied().collect();
+        let never = |at: &usize| {
+            let is_managed = board.items[*at].kind == ItemKind::Managed;
+            is_managed && board.histories[*at].records().next().is_none()
+        };
         let mut engine = Engine {
+            unbuilt: (0..board.items.len()).filter(never).collect(),
+            idle: HashMap::new(),
             newest_build: sight.newest_build,
             sight,
             desk,
@@ -196,6 +206,50 @@ impl Engine {
     /// Tells whether a step is a relation of the engine's.
     pub fn has(&self, step: usize) -> bool {
         self.item_of.contains_key(&step)
+    }
+
+    /// Tells whether a step is a relation whose partitions say themselves what they wait for.
+    pub fn is_managed(&self, step: usize) -> bool {
+        let item = self.item_of.get(&step);
+        item.is_some_and(|item| self.sight.board.items[*item].kind == ItemKind::Managed)
+    }
+
+    /// What a step reads, through whatever is not there either, that was never built and so has no
+    /// relation: in words, or `None` where the step can be tried.
+    ///
+    /// A model that the engine does not follow is no matter of this, nor is what was dropped by others.
+    pub fn lacks(&self, project: &Project, session: &Session, step: usize) -> Option<String> {
+        if self.unbuilt.is_empty() {
+            return None;
+        }
+        let board = &self.sight.board;
+        let nodes = &project.manifest.nodes;
+        let mut queue: Vec<&UniqueId> = nodes[&self.steps[step]].depends_on.iter().collect();
+        let mut seen: HashSet<&UniqueId> = HashSet::new();
+        while let Some(id) = queue.pop() {
+            let Some(node) = nodes.get(id).filter(|_| seen.insert(id)) else {
+                continue;
+            };
+            if let Some(why) = self.idle.get(id) {
+                return Some(why.clone());
+            }
+            let is_there = existing(session, &node.relation).is_some();
+            if is_there && !is_passed_through(node) {
+                continue;
+            }
+            let item = board.find(id).filter(|item| self.unbuilt.contains(item));
+            match item.filter(|item| !board.items[*item].stores_nothing) {
+                Some(item) => return Some(not_yet(board, item)),
+                None => queue.extend(&node.depends_on),
+            }
+        }
+        None
+    }
+
+    /// Gives up a step since what it reads is not there yet.
+    pub fn idles(&mut self, step: usize, why: String) {
+        self.idle.insert(self.steps[step].clone(), why);
+        self.give_up(step);
     }
 
     /// Says that nothing but partitions holds a step back any more.
@@ -298,6 +352,7 @@ impl Engine {
         }
         if !ended.published.is_empty() {
             self.published_anything = true;
+            self.unbuilt.remove(&item);
             self.compared.insert(item);
             self.reshape.remove(&item);
         }
@@ -411,6 +466,9 @@ impl Engine {
             .iter()
             .find(|(_, outcome, _)| *outcome == Outcome::Refused);
         result.status = match (built, failed, waiting.len()) {
+            (0, 0, 0) if board.items[item].cut.is_none() && board.begins_later(item) => {
+                NodeStatus::Skipped
+            }
             (0, 0, 0) => NodeStatus::NoOp,
             (0, 0, _) => NodeStatus::Skipped,
             (_, 0, _) => NodeStatus::Success,
@@ -419,7 +477,11 @@ impl Engine {
         };
         match result.status {
             NodeStatus::NoOp => result.message = Some("fresh".to_owned()),
-            NodeStatus::Skipped => result.message = result.waiting.first().cloned(),
+            NodeStatus::Skipped => {
+                let is_idle = result.waiting.is_empty();
+                result.lacks = is_idle.then(|| not_yet(board, item));
+                result.message = result.waiting.first().or(result.lacks.as_ref()).cloned();
+            }
             NodeStatus::Success if board.items[item].cut.is_some() => {
                 let mut message = format!("{built} {unit}, {} rows", progress.rows);
                 if !waiting.is_empty() {
@@ -693,7 +755,7 @@ fn due_files(sight: &Sight) -> BTreeMap<UniqueId, DueFiles> {
 }
 
 /// What a partition would be built from now, for the ledger.
-pub fn inputs(board: &crate::planner::board::Board, at: usize, partition: i32) -> Vec<Input> {
+pub fn inputs(board: &Board, at: usize, partition: i32) -> Vec<Input> {
     let reads = board.items[at].reads.iter().filter(|read| read.tracked);
     reads
         .filter(|read| board.items[read.item].kind != ItemKind::Unversioned)
@@ -712,6 +774,17 @@ pub fn inputs(board: &crate::planner::board::Board, at: usize, partition: i32) -
             }
         })
         .collect()
+}
+
+/// What is not there yet of an item, or of what it reads.
+fn not_yet(board: &Board, item: usize) -> String {
+    let mut reads = board.items[item].reads.iter();
+    let root = reads.find(|read| board.begins_later(read.item));
+    match (board.items[item].cut.is_some(), root) {
+        (true, _) => format!("`{}` has no partition yet", board.items[item].id),
+        (false, Some(root)) => not_yet(board, root.item),
+        (false, None) => format!("`{}` is not built yet", board.items[item].id),
+    }
 }
 
 /// The relation of a name that is there, whatever it is.

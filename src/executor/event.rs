@@ -362,4 +362,6 @@ pub struct NodeResult {
     pub batch_results: Option<BatchResults>,
     /// Partitions that must wait, and for what, in words.
     pub waiting: Vec<String>,
+    /// What it would read and is not there yet, in words, where it was skipped for that.
+    pub lacks: Option<String>,
 }

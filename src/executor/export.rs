@@ -10,13 +10,13 @@ use std::time::{Instant, SystemTime};
 
 use jiff::Timestamp;
 
-use super::Project;
 use super::event::{Event, NodeFacts, NodeResult, NodeStatus};
 use super::look::{Ask, bounds, has_ledger, ledger_of, prepare_ledger, run_facts};
-use super::run::empty_result;
+use super::run::{INTERRUPTED, empty_result, skipped};
 use super::schemas::plain_scope;
 use super::session::{Session, SessionShared};
 use super::stage::surroundings;
+use super::{Project, heartbeat};
 use crate::calendar::PartitionRange;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::graph::{Graph, Walk};
@@ -75,7 +75,10 @@ pub fn export(
     })?;
     let session = Arc::new(session);
     session.begin_node(project, None);
-    prepare_ledger(project, &session).map_err(|wrong| vec![*wrong])?;
+    match prepare_ledger(project, &session) {
+        Err(wrong) if !shared.is_stopping() => return Err(vec![*wrong]),
+        _ => {}
+    }
     let mut place = Place {
         project,
         graph,
@@ -87,14 +90,24 @@ pub fn export(
     };
     let total = tasks.len();
     let mut ended = Vec::new();
+    let mut stopped = false;
     for (index, task) in tasks.iter().enumerate() {
         let index = index + 1;
-        shared.send(Event::NodeStarted {
-            node: Arc::clone(&task.facts),
-            index,
-            total,
-        });
-        let result = Arc::new(place.carry_out(task, results));
+        let result = if shared.is_stopping() {
+            skipped(&task.facts, INTERRUPTED.to_owned())
+        } else {
+            shared.send(Event::NodeStarted {
+                node: Arc::clone(&task.facts),
+                index,
+                total,
+            });
+            place.carry_out(task, results)
+        };
+        let result = Arc::new(result);
+        if shared.is_stopping() && !stopped {
+            stopped = true;
+            shared.send(Event::Cancelling);
+        }
         shared.send(Event::NodeFinished {
             result: Arc::clone(&result),
             index,
@@ -107,8 +120,12 @@ pub fn export(
     let all_read = ended
         .iter()
         .all(|result| result.status == NodeStatus::Success)
+        && !stopped
         && ask.start.is_none()
         && ask.end.is_none();
+    if stopped {
+        shared.wind_up();
+    }
     let recorded = place.record().and_then(|()| {
         if all_read && !shared.is_stopping() {
             for told in place.remove_old(selected, &tasks)? {
@@ -334,6 +351,7 @@ impl Place<'_> {
         };
         let new = done.rows.iter().filter(|row| !known.contains(row));
         self.unrecorded.extend(new.cloned());
+        heartbeat::pause(self.project, "exported");
         Ok(done)
     }
 

@@ -79,7 +79,7 @@ enum Task {
 }
 
 /// Why steps are skipped after Ctrl-C.
-const INTERRUPTED: &str = "the run was interrupted";
+pub(super) const INTERRUPTED: &str = "the run was interrupted";
 
 /// What happens to the rest of a run after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,7 +344,7 @@ struct Loop<'a> {
     readers: Vec<Vec<usize>>,
     missing: Vec<usize>,
     ready: BinaryHeap<Reverse<usize>>,
-    /// Steps that wait for nothing, and may be tests that need not run.
+    /// Steps that wait for nothing, and may be tests that need not run, or lack what they read.
     arrived: Vec<usize>,
     ended: Vec<bool>,
     results: Vec<Arc<NodeResult>>,
@@ -543,14 +543,14 @@ impl Loop<'_> {
     /// Says that a step waits for nothing that is told in the plan.
     fn admit(&mut self, step: usize) {
         match &mut self.engine {
-            Some(engine) if engine.has(step) => engine.admit(step),
+            Some(engine) if engine.is_managed(step) => engine.admit(step),
             Some(_) => self.arrived.push(step),
             None => self.ready.push(Reverse(step)),
         }
     }
 
-    /// Ends the steps of which nothing is left to do, and tests that need not run; tells whether there
-    /// were any.
+    /// Ends the steps of which nothing is left to do, tests that need not run, and what reads something
+    /// that is not there yet; tells whether there were any.
     fn settle(&mut self) -> bool {
         let Some(engine) = &mut self.engine else {
             return false;
@@ -558,9 +558,17 @@ impl Loop<'_> {
         let mut ended = engine.take_ended(self.project);
         if self.stopping.is_none() {
             for step in self.arrived.drain(..) {
-                match engine.settled_test(self.project, step) {
-                    Some(result) => ended.push((step, result)),
-                    None => self.ready.push(Reverse(step)),
+                if let Some(why) = engine.lacks(self.project, self.master, step) {
+                    engine.idles(step, why.clone());
+                    let skipped = skipped(&self.facts[step], why.clone());
+                    let lacks = Some(why);
+                    ended.push((step, NodeResult { lacks, ..skipped }));
+                } else if let Some(result) = engine.settled_test(self.project, step) {
+                    ended.push((step, result));
+                } else if engine.has(step) {
+                    engine.admit(step);
+                } else {
+                    self.ready.push(Reverse(step));
                 }
             }
         }
@@ -636,6 +644,7 @@ impl Loop<'_> {
         let holds_back = result.holds_readers_back();
         // Of what waits and was never built, nothing can be read.
         let absent = result.status == NodeStatus::Skipped
+            && !result.waiting.is_empty()
             && self
                 .engine
                 .as_ref()
@@ -811,7 +820,8 @@ fn run_job(
     ended
 }
 
-fn skipped(node: &Arc<NodeFacts>, why: String) -> NodeResult {
+/// The result of a node that was skipped, and why.
+pub(super) fn skipped(node: &Arc<NodeFacts>, why: String) -> NodeResult {
     NodeResult {
         status: NodeStatus::Skipped,
         message: Some(why),
@@ -852,6 +862,7 @@ pub fn empty_result(node: &Arc<NodeFacts>, thread: &str) -> NodeResult {
         elapsed: Duration::ZERO,
         batch_results: None,
         waiting: Vec::new(),
+        lacks: None,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct SessionShared {
     pub cancellers: Mutex<Vec<Arc<dyn Canceller>>>,
     /// Whether sessions start no further statement, but for the rollback of what is open.
     pub stopping: AtomicBool,
+    /// Whether what is left is to be recorded, which nothing stops any more.
+    pub winding_up: AtomicBool,
 }
 
 impl SessionShared {
@@ -45,11 +47,25 @@ impl SessionShared {
         let _ = self.events.send(event);
     }
 
+    /// Lets the sessions start nothing more until [`Self::resume`].
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Lets a run that was stopped record what it has done.
+    pub fn wind_up(&self) {
+        self.winding_up.store(true, Ordering::Release);
+        self.resume();
+    }
+
     /// Stops whatever the sessions run, and lets them start nothing more until [`Self::resume`].
     ///
     /// A statement that was about to start may escape it, so who waits for the end asks again.
     pub fn cancel_all(&self) {
-        self.stopping.store(true, Ordering::Release);
+        if self.winding_up.load(Ordering::Acquire) {
+            return;
+        }
+        self.stop();
         let cancellers = self
             .cancellers
             .lock()
@@ -71,7 +87,7 @@ impl SessionShared {
         self.stopping.store(false, Ordering::Release);
     }
 
-    /// Tells whether [`Self::cancel_all`] was called last.
+    /// Tells whether no statement is started any more.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }

@@ -329,6 +329,18 @@ impl Board {
         }
     }
 
+    /// Tells whether nothing of an item is there yet, and nothing of it is due.
+    pub fn begins_later(&self, at: usize) -> bool {
+        let is_due = match &self.items[at].cut {
+            Some(_) => !self.due(at).is_empty(),
+            None => {
+                let is_built = self.items[at].kind == ItemKind::Managed;
+                !is_built || *self.status(at, ALL) != Status::NotDue
+            }
+        };
+        !is_due && self.histories[at].records().next().is_none()
+    }
+
     /// The first partition of an item that its retention keeps.
     pub fn first_retained(&self, at: usize) -> i32 {
         let cut = self.items[at].cut.as_ref();
@@ -496,6 +508,11 @@ impl Board {
             };
         }
         if record.is_none() && !self.due(at).contains(partition) {
+            return Status::NotDue;
+        }
+        let mut reads = item.reads.iter();
+        if item.cut.is_none() && record.is_none() && reads.any(|read| self.begins_later(read.item))
+        {
             return Status::NotDue;
         }
         let allowed = self.scopes[at]

@@ -636,11 +636,25 @@ impl World {
                         prop_assert!(!there, "{} waits for what is there: {:?}", key, status);
                         prop_assert!((*item, *hole) != (at, part), "{} waits for itself", key);
                     }
+                    Status::NotDue => {
+                        let whole = self.items[at].cut.is_none() && self.begins_later(at);
+                        prop_assert!(whole, "{} is not due", key);
+                    }
                     other => prop_assert!(false, "{} ended as {:?}", key, other),
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing of a relation is there, and nothing of it, or of what it reads as a whole, is due.
+    fn begins_later(&self, at: usize) -> bool {
+        let mut reads = self.items[at].reads.iter();
+        let is_due = match self.items[at].cut {
+            Some(_) => !self.due(at).is_empty(),
+            None => !reads.any(|read| self.begins_later(read.item)),
+        };
+        !is_due && self.histories[at].records().next().is_none()
     }
 
     /// Nothing that is called fresh differs from what today's code makes of what is visible.

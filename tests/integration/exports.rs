@@ -1,5 +1,9 @@
 //! Several connections in one project: what lives where, and what is handed from one to another.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
 use serde_json::{Value as Json, json};
 
 use crate::support::live::{by_hand, rows};
@@ -43,6 +47,33 @@ impl Pair {
     fn build(&self, as_of: &str, more: &[&str], code: i32) -> Ran {
         let args = [&["build", "--as-of", as_of], more].concat();
         self.sandbox.run(&args).expect(code)
+    }
+
+    /// Starts a build that waits for `seconds` after each export, and returns once it is after the first.
+    fn exporting(&self, seconds: &str) -> Child {
+        let mut child = self
+            .sandbox
+            .command(&["build", "--as-of", "2026-11-05"])
+            .env("DAYGRAIN_TEST_PAUSE", "exported")
+            .env("DAYGRAIN_TEST_PAUSE_SECONDS", seconds)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let told = lines
+            .map_while(Result::ok)
+            .any(|line| line.starts_with("paused"));
+        assert!(told, "nothing is exported");
+        child
+    }
+
+    /// The days of a source that the ledger has.
+    fn recorded(&self, source: &str) -> String {
+        let ledger = self.base.replace("_base", "_ledger");
+        rows(&format!(
+            "select count(*) from {ledger}.exports where source = '{source}'"
+        ))
     }
 
     /// What the last run said of a node or a source.
@@ -314,6 +345,75 @@ select id, title, placed_at, cast(placed_at as date) as partition_date from {{ r
     let told: Vec<&str> = told.take(6).collect();
     let told = told.join("\n");
     insta::assert_snapshot!(told.trim_start_matches(|c: char| !c.is_alphabetic()));
+}
+
+/// Interrupts a build, and returns what it said.
+fn interrupted(child: Child) -> String {
+    let id = child.id().to_string();
+    let killed = Command::new("kill").args(["-INT", &id]).status();
+    assert!(killed.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn an_interrupt_skips_the_exports_that_are_left() {
+    let pair = Pair::new("exports_stopped", "landing");
+    let told = interrupted(pair.exporting("1"));
+    assert_eq!(
+        pair.said(ORDERS),
+        "success: EXPORT 4 days, 4 changed, 16 rows"
+    );
+    assert_eq!(pair.said(PRODUCT), "skipped: the run was interrupted");
+    assert!(!told.contains("not recorded"), "{told}");
+    assert_eq!(pair.recorded(ORDERS), "4");
+    // The warehouse had no turn.
+    assert_eq!(pair.said("model.shop.orders"), "");
+    pair.build("2026-11-05", &[], 0);
+    assert_eq!(
+        pair.said(ORDERS),
+        "success: EXPORT 4 days, 0 changed, 16 rows"
+    );
+    assert_eq!(
+        pair.said(PRODUCT),
+        "success: EXPORT 1 day, 1 changed, 2 rows"
+    );
+    assert_eq!(pair.orders(), "01:4 02:4 03:4 04:4");
+}
+
+#[test]
+fn an_interrupt_cancels_what_an_export_reads() {
+    let pair = Pair::new("exports_cancelled", "landing");
+    let path = "models/ods/product_today.sql";
+    let product = pair.sandbox.read(path);
+    pair.sandbox
+        .write(path, &format!("{product}, pg_sleep(61) as cancelled"));
+    let child = pair.exporting("0");
+    let reading = "select count(*) from pg_stat_activity where query ilike '%copy (%exports_cancelled%product_today%' and pid <> pg_backend_pid()";
+    for _ in 0..100 {
+        if rows(reading) == "1" {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(rows(reading), "1");
+    let told = interrupted(child);
+    assert!(
+        pair.said(PRODUCT).starts_with("error: "),
+        "{}",
+        pair.said(PRODUCT)
+    );
+    assert!(!told.contains("not recorded"), "{told}");
+    assert_eq!(rows(reading), "0");
+    assert_eq!(pair.recorded(ORDERS), "4");
+    assert_eq!(pair.recorded(PRODUCT), "0");
+    pair.sandbox.write(path, &product);
+    pair.build("2026-11-05", &[], 0);
+    assert_eq!(
+        pair.said(PRODUCT),
+        "success: EXPORT 1 day, 1 changed, 2 rows"
+    );
 }
 
 #[test]

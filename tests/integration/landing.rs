@@ -119,6 +119,7 @@ fn session(dialect: &'static Dialect) -> Session {
         events: mpsc::channel().0,
         cancellers: Mutex::default(),
         stopping: false.into(),
+        winding_up: false.into(),
     };
     Session::new(Arc::new(shared)).unwrap()
 }

@@ -10,6 +10,7 @@ mod copied_files;
 mod crowd;
 mod dynamic_tables;
 mod exports;
+mod first_morning;
 mod floors;
 mod followed;
 mod kill;

@@ -221,11 +221,8 @@ fn correct(weeks: &Weeks) {
 #[test]
 fn two_weeks_of_mornings_end_with_what_the_inbox_holds() {
     let weeks = Weeks::new("weeks");
-    // The store is there before the first order.
-    weeks
-        .sandbox
-        .run(&["run", "--select", "tag:ods", "--as-of", "2026-11-01"])
-        .expect(0);
+    // The store is there before the first order, and no day is due.
+    weeks.morning(1, 0);
     for day in 1..=14 {
         weeks.send(day);
         weeks.pay(day, in_time);
@@ -368,11 +365,7 @@ fn faults_on_all_mornings_lose_nothing_and_double_nothing() {
     ] {
         weeks.sandbox = weeks.sandbox.with_env(name, value);
     }
-    let store = "run --select tag:ods --as-of 2026-11-01";
-    weeks
-        .sandbox
-        .run(&store.split(' ').collect::<Vec<_>>())
-        .expect(0);
+    weeks.morning(1, 0);
     let seed = std::env::var("DAYGRAIN_TEST_SEED")
         .ok()
         .and_then(|text| text.parse().ok());

@@ -122,6 +122,7 @@ impl Invocation {
             events: self.events.clone(),
             cancellers: Mutex::default(),
             stopping: AtomicBool::new(false),
+            winding_up: AtomicBool::new(false),
         }))
     }
 

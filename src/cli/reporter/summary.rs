@@ -1,5 +1,6 @@
 //! The end of a run in dbt's words: what was run, what failed and why, and the counts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,8 +72,8 @@ pub(super) fn records(
     records
 }
 
-/// At most so many partitions that wait are named.
-const NAMED_WAITING: usize = 10;
+/// At most so many partitions that wait, or reasons to skip, are named.
+const NAMED: usize = 10;
 
 /// What became of partitions, where there are any: what was fresh, built, refused, and what waits.
 fn partitions(results: &[Arc<NodeResult>], records: &mut Vec<Record>) {
@@ -126,23 +127,40 @@ fn partitions(results: &[Arc<NodeResult>], records: &mut Vec<Record>) {
         }
         lines.push((Level::Info, text));
     }
+    let idle: Vec<&String> = results
+        .iter()
+        .filter_map(|result| result.lacks.as_ref())
+        .collect();
+    if !idle.is_empty() {
+        let verb = if idle.len() == 1 { "was" } else { "were" };
+        let text = plural(idle.len(), "node");
+        let text = format!("{text} {verb} skipped, since what they read is not there yet:");
+        lines.push((Level::Info, text));
+        let reasons: BTreeSet<&String> = idle.into_iter().collect();
+        let reasons: Vec<&String> = reasons.into_iter().collect();
+        name_some(&reasons, Level::Info, &mut lines);
+    }
     let waiting: Vec<&String> = results.iter().flat_map(|result| &result.waiting).collect();
     if !waiting.is_empty() {
         let verb = if waiting.len() == 1 { "waits" } else { "wait" };
         let text = plural(waiting.len(), "partition");
         lines.push((Level::Warn, format!("{YELLOW}{text} {verb}:{YELLOW:#}")));
-        let named = waiting.iter().take(NAMED_WAITING);
-        lines.extend(named.map(|text| (Level::Warn, format!("  {text}"))));
-        if waiting.len() > NAMED_WAITING {
-            let more = waiting.len() - NAMED_WAITING;
-            lines.push((Level::Warn, format!("  and {more} more")));
-        }
+        name_some(&waiting, Level::Warn, &mut lines);
     }
     if !lines.is_empty() {
         say(Level::Info, String::new());
     }
     for (level, text) in lines {
         say(level, text);
+    }
+}
+
+/// Names the first few of what was counted.
+fn name_some(texts: &[&String], level: Level, lines: &mut Vec<(Level, String)>) {
+    let named = texts.iter().take(NAMED);
+    lines.extend(named.map(|text| (level, format!("  {text}"))));
+    if texts.len() > NAMED {
+        lines.push((level, format!("  and {} more", texts.len() - NAMED)));
     }
 }
 

@@ -93,6 +93,7 @@ fn result(node: &Arc<NodeFacts>, status: NodeStatus, message: Option<&str>) -> N
         elapsed: Duration::from_millis(120),
         batch_results: None,
         waiting: Vec::new(),
+        lacks: None,
     }
 }
 

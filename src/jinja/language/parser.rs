@@ -684,14 +684,7 @@ impl<'a> Parser<'a> {
         let (parameters, body) = parse(self)?;
         self.loops = loops;
         let mentions = self.mentions.pop().unwrap_or_default();
-        let def = MacroDef::new(
-            name,
-            self.package,
-            self.origin,
-            parameters,
-            body,
-            &mentions,
-        );
+        let def = MacroDef::new(name, self.package, self.origin, parameters, body, &mentions);
         Ok((def, mentions))
     }
 
