@@ -12,6 +12,11 @@ const AS_OF: &str = "2026-11-15";
 
 /// Every relation of the warehouse that is built, by the name that `ref` takes.
 pub fn relations(sandbox: &Sandbox) -> Vec<String> {
+    relations_of(sandbox, "*")
+}
+
+/// The same, of a selection.
+pub fn relations_of(sandbox: &Sandbox, select: &str) -> Vec<String> {
     let args = [
         "ls",
         "--quiet",
@@ -19,6 +24,8 @@ pub fn relations(sandbox: &Sandbox) -> Vec<String> {
         "model",
         "--output",
         "json",
+        "--select",
+        select,
     ];
     let listed = sandbox.run(&args).expect(0).stdout;
     let mut names: Vec<String> = listed

@@ -123,7 +123,7 @@ pub fn drop_postgres_schemas(schemas: &[&str]) {
     });
 }
 
-/// The Snowflake that `scripts/test` starts, such as `http://127.0.0.1:32001`: fakesnow behind
+/// The Snowflake that `scripts/test` starts, such as `http://127.0.0.1:32001`: fakesnows behind
 /// `support/snowflake_server.py`.
 ///
 /// Tests share it, so each works in a database of its own, which is made by the first login.

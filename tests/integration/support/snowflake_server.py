@@ -1,6 +1,9 @@
-"""A Snowflake for the tests: an unmodified fakesnow, and a proxy before it.
+"""A Snowflake for the tests: unmodified fakesnows, and a proxy before them.
 
-    python snowflake_server.py PORT
+    python snowflake_server.py PORT [NUMBER]
+
+A fakesnow works on one statement at a time, so there are several of them (by default as many as there
+are cores, two to four); each database is kept by one, and no statement names two databases.
 
 The proxy does what the driver of daygrain cannot do without:
 
@@ -45,9 +48,11 @@ kept by database, so a test that has a database of its own has faults of its own
 `GET /log?database=NAME` gives what was received for a database, one JSON object a line.
 """
 
+import atexit
 import base64
 import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -126,11 +131,47 @@ def done(*rows):
     }
 
 
-def forward(method, path, headers, body):
-    """Asks fakesnow."""
-    connection = http.client.HTTPConnection("127.0.0.1", inner_port, timeout=600)
+class Fakesnow:
+    """A fakesnow on a port that it chooses, once it answers."""
+
+    def __init__(self):
+        command = [sys.executable, "-u", "-m", "fakesnow", "-s"]
+        self.child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.port = None
+        self.used = {}  # database -> when it was last used
+
+    def wait(self):
+        for line in self.child.stdout:
+            if "Uvicorn running on" in line:
+                address = line.split("http://")[1].split(" ")[0]
+                self.port = int(address.rsplit(":", 1)[1])
+                break
+            sys.stderr.write(line)
+        else:
+            raise SystemExit("fakesnow did not start")
+        # Its log is read so that it never waits for a reader.
+        threading.Thread(target=lambda: [None for _ in self.child.stdout], daemon=True).start()
+
+    def load(self):
+        """How many databases are at work, and how many there are."""
+        now = time.monotonic()
+        return sum(now - last < 5 for last in self.used.values()), len(self.used)
+
+
+def home_of(database):
+    """The fakesnow that keeps a database; a new one goes to that which has the least to do."""
+    name = database.lower()
+    with lock:
+        home = next((home for home in fakesnows if name in home.used), None) or min(fakesnows, key=Fakesnow.load)
+        home.used[name] = time.monotonic()
+    return home
+
+
+def forward(database, path, headers, body):
+    """Asks the fakesnow that keeps a database."""
+    connection = http.client.HTTPConnection("127.0.0.1", home_of(database).port, timeout=600)
     kept = {name: value for name, value in headers.items() if name.lower() in ("authorization", "content-type", "accept")}
-    connection.request(method, path, body, kept)
+    connection.request("POST", path, body, kept)
     answer = connection.getresponse()
     content = answer.read()
     connection.close()
@@ -329,8 +370,9 @@ def end_for(token):
     """Rolls back the transaction of a session that is left behind."""
     body = json.dumps({"sqlText": "rollback"}).encode()
     headers = {"Authorization": f'Snowflake Token="{token}"', "Content-Type": "application/json"}
-    forward("POST", f"/queries/v1/query-request?requestId={uuid.uuid4()}", headers, body)
-    sessions[token]["begun"] = False
+    session = sessions[token]
+    forward(session["database"], f"/queries/v1/query-request?requestId={uuid.uuid4()}", headers, body)
+    session["begun"] = False
     locks.free(token)
 
 
@@ -387,7 +429,8 @@ class Proxy(BaseHTTPRequestHandler):
             return self.reply(200, {"data": None, "code": None, "message": None, "success": True})
         if url.path == "/queries/v1/query-request":
             return self.statement(json.loads(body)["sqlText"], query["requestId"][0], body)
-        status, content = forward("POST", self.path, self.headers, body)
+        database = sessions.get(self.token(), {}).get("database", "")
+        status, content = forward(database, self.path, self.headers, body)
         return self.reply(status, content)
 
     def exchange(self, asked):
@@ -423,7 +466,7 @@ class Proxy(BaseHTTPRequestHandler):
             return self.drop()
         if fault == "refuse":
             return self.reply(200, {"data": None, "code": "390100", "message": "Incorrect username or password was specified.", "success": False})
-        status, content = forward("POST", self.path, self.headers, body)
+        status, content = forward(database, self.path, self.headers, body)
         token = json.loads(content)["data"]["token"]
         sessions[token] = {
             "database": database, "faults": faults, "alive": True, "begun": False, "busy": False, "last": 0.0, "before": "",
@@ -475,7 +518,7 @@ class Proxy(BaseHTTPRequestHandler):
             stages[session["database"], made["name"].split(".")[-1].lower()] = made["url"].rstrip("/")
         if copied := COPY.match(sql):
             return self.reply(200, self.copy(session, copied, json.loads(body)))
-        status, content = forward("POST", self.path, self.headers, understood(body))
+        status, content = forward(session["database"], self.path, self.headers, understood(body))
         if ENDS.match(sql):
             session["begun"] = False
         if not session["begun"]:
@@ -493,7 +536,7 @@ class Proxy(BaseHTTPRequestHandler):
         rows = []
         for literal in TEXT.findall(copied["files"]):
             asked["sqlText"] = LEFT_OUT.sub("", f"{copied['head']}({literal}){copied['tail']}")
-            _, content = forward("POST", self.path, self.headers, json.dumps(asked).encode())
+            _, content = forward(session["database"], self.path, self.headers, json.dumps(asked).encode())
             reply = translated(json.loads(content))
             if not reply["success"]:
                 reply["message"] = place_of(session["database"], asked["sqlText"], literal, reply["message"])
@@ -522,7 +565,7 @@ class Proxy(BaseHTTPRequestHandler):
 
         def run():
             time.sleep(0.3)
-            _, content = forward("POST", path, headers, body)
+            _, content = forward(session["database"], path, headers, body)
             results[query_id] = translated(json.loads(content))
 
         threading.Thread(target=run, daemon=True).start()
@@ -539,33 +582,19 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
 
-def start_fakesnow():
-    """Starts fakesnow on a port that it chooses, and waits until it answers."""
-    command = [sys.executable, "-u", "-m", "fakesnow", "-s"]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    for line in child.stdout:
-        if "Uvicorn running on" in line:
-            address = line.split("http://")[1].split(" ")[0]
-            break
-        sys.stderr.write(line)
-    else:
-        raise SystemExit("fakesnow did not start")
-    # Its log is read so that it never waits for a reader.
-    threading.Thread(target=lambda: [None for _ in child.stdout], daemon=True).start()
-    return child, int(address.rsplit(":", 1)[1])
-
-
 if __name__ == "__main__":
     import signal
 
-    child, inner_port = start_fakesnow()
-    server = Server(("127.0.0.1", int(sys.argv[1])), Proxy)
-
     def stop(*_):
-        child.terminate()
         raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    number = int(sys.argv[2]) if len(sys.argv) > 2 else max(2, min(4, os.cpu_count() or 1))
+    fakesnows = [Fakesnow() for _ in range(number)]
+    atexit.register(lambda: [home.child.terminate() for home in fakesnows])
+    for home in fakesnows:
+        home.wait()
+    server = Server(("127.0.0.1", int(sys.argv[1])), Proxy)
     print(f"Running on http://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()
