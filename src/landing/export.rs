@@ -4,7 +4,7 @@
 //! reads it has nothing to do.
 
 use std::fs::File;
-use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Cursor, Read, Seek, SeekFrom, Write};
 
 use sha2::{Digest, Sha256};
 
@@ -26,9 +26,12 @@ const WRITTEN: CsvOptions = CsvOptions {
     compression: Compression::Auto,
 };
 
+/// How many bytes are written down at once: the database hands out a row at a time.
+const CHUNK: usize = 64 * 1024;
+
 /// Rows of CSV that were handed out, at hand until they are put.
 pub struct Spool {
-    file: File,
+    file: BufWriter<File>,
     hash: Sha256,
     /// Whether the last byte lies within quotes.
     quoted: bool,
@@ -42,7 +45,7 @@ impl Spool {
     /// What the file system says.
     pub fn new() -> std::io::Result<Spool> {
         Ok(Spool {
-            file: tempfile::tempfile()?,
+            file: BufWriter::with_capacity(CHUNK, tempfile::tempfile()?),
             hash: Sha256::new(),
             quoted: false,
             lines: 0,
@@ -133,7 +136,7 @@ pub fn put(
     let rewound = spool.file.seek(SeekFrom::Start(0));
     rewound.map_err(|error| list::failure(source, "cannot read back", &path, &error))?;
     let manifest = document(source, &path, rows, &checksum, None);
-    write(source, around, &path, &mut spool.file, &manifest)?;
+    write(source, around, &path, spool.file.get_mut(), &manifest)?;
     Ok(written(true))
 }
 
@@ -158,7 +161,7 @@ pub fn carry(
     let rewound = spool.file.seek(SeekFrom::Start(0));
     rewound.map_err(|error| list::failure(source, "cannot read back", &origin, &error))?;
     let manifest = document(source, &path, spool.rows(), &checksum, Some(from));
-    write(source, around, &path, &mut spool.file, &manifest)?;
+    write(source, around, &path, spool.file.get_mut(), &manifest)?;
     Ok(Some(Written {
         rows: spool.rows(),
         checksum,
