@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::jinja::context::ProjectFacts;
 use crate::jinja::language::Engine;
+use crate::landing::Readers;
 use crate::manifest::{Manifest, Node, UniqueId, json};
 
 pub use cache::RelationCache;
@@ -59,6 +60,8 @@ pub struct Project {
     pub root: PathBuf,
     /// The target folder.
     pub target_path: PathBuf,
+    /// What reads files where the database cannot.
+    pub readers: Readers,
     graph_json: OnceLock<serde_json::Value>,
     ephemerals: Mutex<HashMap<UniqueId, Arc<str>>>,
 }
@@ -94,6 +97,7 @@ impl Project {
             query_comment,
             root,
             target_path,
+            readers: Readers::default(),
             graph_json: OnceLock::new(),
             ephemerals: Mutex::default(),
         }

@@ -168,7 +168,13 @@ pub fn load(
         dialect: project.facts.dialect,
         staging: &staging,
     };
-    match landing::load(&source.spec, surroundings(project), &files, into) {
+    match landing::load(
+        &source.spec,
+        surroundings(project),
+        &files,
+        into,
+        &project.readers,
+    ) {
         Ok(_) => Ok(staging),
         Err(LoadFailure::Whole(wrong)) => Err(wrong),
         Err(LoadFailure::Partitions(wrong)) => {

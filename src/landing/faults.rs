@@ -282,7 +282,7 @@ impl Eye<'_> {
                 described["type"] = "double".into();
             }
             let args = [values.into(), described, given, bounds.clone().into()];
-            let Ok(sql) = self.reader.macros.sql("landing_bad_values", &args) else {
+            let Ok(sql) = self.reader.macros().sql("landing_bad_values", &args) else {
                 continue;
             };
             let Ok(table) = self.reader.fetch(&sql) else {
@@ -373,7 +373,7 @@ fn within(kind: Kind, text: &str, partition: &str) -> bool {
 /// Looks through rows that have numbers and no lines: Parquet and JSON.
 fn of_rows(source: &FileSource, file: &Located<'_>, reader: &Reader) -> Vec<Diagnostic> {
     let columns = sql::columns_json(source, Typing::Portable);
-    let options = sql::options_json(source);
+    let options = sql::options_json(source, Typing::Portable);
     let part = sql::parts_json(source, std::slice::from_ref(file), Typing::Portable).swap_remove(0);
     let bounds = sql::bounds_json(source, file.partition, Typing::Portable);
     let shown = file.shown;
@@ -388,7 +388,7 @@ fn of_rows(source: &FileSource, file: &Located<'_>, reader: &Reader) -> Vec<Diag
             options.clone(),
             MOST_REPORTED.into(),
         ];
-        let table = match reader.macros.sql("landing_bad_rows", &args) {
+        let table = match reader.macros().sql("landing_bad_rows", &args) {
             Ok(sql) => match reader.fetch(&sql) {
                 Ok(table) => table,
                 Err(error) => return vec![broken(source, shown, file.path, &error)],

@@ -229,7 +229,7 @@ fn parquet_layout(
 ) -> Result<Layout, Vec<Diagnostic>> {
     let file = sql::literal(&path.to_string_lossy());
     let sql = reader
-        .macros
+        .macros()
         .sql("landing_describe", &[file.into()])
         .map_err(|e| vec![*e])?;
     let table = reader
@@ -309,7 +309,7 @@ fn json_layout(
     let file = sql::literal(&path.to_string_lossy());
     let compression = if gzip { "gzip" } else { "uncompressed" };
     let sql = reader
-        .macros
+        .macros()
         .sql("landing_json_keys", &[file.into(), compression.into()])
         .map_err(|e| vec![*e])?;
     let table = reader

@@ -14,7 +14,7 @@ use super::layout::{self, Layout, ReaderRef};
 use super::list::{self, FileEntry, Surroundings};
 use super::manifest::{self, Promises};
 use super::spec::{FileSource, Format, Kind};
-use super::sql::{self, Located, Macros, Reader, Typing};
+use super::sql::{self, Located, Macros, Reader, Readers, Typing};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect::Dialect;
 use crate::jinja::port::{Fetch, Transaction, Warehouse};
@@ -88,8 +88,9 @@ pub fn load(
     around: Surroundings<'_>,
     files: &[FileEntry],
     into: Destination<'_>,
+    readers: &Readers,
 ) -> Result<Counts, LoadFailure> {
-    let counts = load_listed(source, around, files, into)?;
+    let counts = load_listed(source, around, files, into, readers)?;
     let mut wrong: BTreeMap<String, Vec<Diagnostic>> = BTreeMap::new();
     for file in list::replaced(source, around, files).map_err(Box::new)? {
         let of = wrong.entry(file.partition.clone()).or_default();
@@ -106,6 +107,7 @@ fn load_listed(
     around: Surroundings<'_>,
     files: &[FileEntry],
     into: Destination<'_>,
+    readers: &Readers,
 ) -> Result<Counts, LoadFailure> {
     if let (Some(stage), Format::Csv(options)) = (&source.stage, &source.format) {
         let mut counts = super::copy::copy(source, (stage, options), around, files, into)?;
@@ -120,7 +122,7 @@ fn load_listed(
         if let Some(reader) = opened.get() {
             return Ok(Arc::clone(reader));
         }
-        let reader = Arc::new(Reader::open()?);
+        let reader = Arc::new(Reader::open(readers)?);
         Ok(Arc::clone(opened.get_or_init(|| reader)))
     };
 
@@ -330,7 +332,7 @@ impl Work<'_> {
     /// Reads one partition into the table `landing` of the database in memory.
     fn read(&self, reader: &Reader, files: &[Located<'_>]) -> Result<Judgement, Box<Diagnostic>> {
         let sql = self.read_sql(
-            &reader.macros,
+            reader.macros(),
             "landing_create",
             "landing",
             files,
@@ -361,8 +363,8 @@ impl Work<'_> {
         let mut loaded = 0;
         loop {
             let args = ["landing".into(), from.into(), (from + CHUNK).into()];
-            let sql = reader.macros.sql("landing_rows", &args)?;
-            let rows = reader.fetch(&sql).map_err(|e| sql::told(&e))?;
+            let sql = reader.macros().sql("landing_rows", &args)?;
+            let rows = reader.stored(&sql).map_err(|e| sql::told(&e))?;
             if rows.rows.is_empty() {
                 return Ok(loaded);
             }
@@ -411,7 +413,7 @@ impl Work<'_> {
     ) -> Result<String, Box<Diagnostic>> {
         let parts = sql::parts_json(self.source, files, typing);
         let columns = sql::columns_json(self.source, typing);
-        let options = sql::options_json(self.source);
+        let options = sql::options_json(self.source, typing);
         macros.sql(name, &[relation.into(), parts.into(), columns, options])
     }
 

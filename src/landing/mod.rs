@@ -24,3 +24,4 @@ pub use spec::{
     Compression, CsvOptions, Cut, ExtraColumns, FileColumn, FileSource, Format, Header, Kind,
     Location, Stage, file_source,
 };
+pub use sql::Readers;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value as Json, json};
 use tokio::runtime::Runtime;
@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use super::layout::{Field, Layout};
 use super::pattern::bounds;
 use super::spec::{Compression, FileColumn, FileSource, Format, Header, Kind};
-use crate::adapter::{self, AdapterError, AdapterErrorKind, Connection};
+use crate::adapter::{self, Adapter, AdapterError, AdapterErrorKind, Connection};
 use crate::config::profile::Target;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect::{self, Dialect};
@@ -235,8 +235,9 @@ fn reader_type(column: &FileColumn) -> String {
 }
 
 /// How the files are read, as the macros take it.
-pub(super) fn options_json(source: &FileSource) -> Json {
-    let mut json = json!({ "format": source.format.as_str() });
+pub(super) fn options_json(source: &FileSource, typing: Typing) -> Json {
+    let ahead = (typing == Typing::Portable).then_some(READ_AHEAD);
+    let mut json = json!({ "format": source.format.as_str(), "read_ahead": ahead });
     if let Format::Csv(options) = &source.format {
         let one = |byte: u8| literal(&char::from(byte).to_string());
         json["header"] = (if options.header == Header::Named {
@@ -264,29 +265,44 @@ pub(super) fn is_gzip(source: &FileSource, path: &str) -> bool {
 }
 
 /// What the database in memory may hold; more than that lies in files.
-const MOST_MEMORY: &str = "96MB";
+const MOST_MEMORY: &str = "64MB";
 
 /// How many threads read files: each takes memory for what it reads ahead.
 const THREADS: &str = "1";
 
-/// A session on a database in memory, whose zone is UTC whatever the machine's is.
-pub(super) struct Reader {
-    session: Mutex<(Runtime, Box<dyn Connection>)>,
-    pub(super) macros: Macros,
+/// How many bytes of a CSV are read at once, of which there are two; more than its longest line has.
+const READ_AHEAD: u32 = 4 << 20;
+
+/// What reads files where the target cannot: sessions on one database in memory, which is opened when it
+/// is first needed. So they share its memory, however many there are.
+#[derive(Default)]
+pub struct Readers {
+    opened: Mutex<Option<Arc<Opened>>>,
+}
+
+impl Readers {
+    /// Closes the database and removes what it has spilled; who reads later opens it anew.
+    pub fn close(&self) {
+        drop(lock(&self.opened).take());
+    }
+}
+
+/// The database in memory.
+struct Opened {
+    adapter: Arc<dyn Adapter>,
+    macros: Macros,
+    /// Held while a file is read: what is read ahead must fit into the memory.
+    turn: Mutex<()>,
     /// Where the database spills what does not fit into memory.
     _spill: tempfile::TempDir,
 }
 
-impl Reader {
-    pub(super) fn open() -> Result<Reader, Box<Diagnostic>> {
-        let io = |e: std::io::Error| {
-            let message = format!("cannot open a database in memory to read files: {e}");
-            Box::new(Diagnostic::error(Code::Io, message))
-        };
+impl Opened {
+    fn new() -> Result<Opened, Box<Diagnostic>> {
         let spill = tempfile::Builder::new()
             .prefix("daygrain-landing-")
             .tempdir()
-            .map_err(io)?;
+            .map_err(|e| not_opened(&e))?;
         let fields = json!({
             "config_options": {
                 "temp_directory": spill.path().to_string_lossy(),
@@ -307,38 +323,72 @@ impl Reader {
             file: None,
             connections: Vec::new(),
         };
-        let adapter = adapter::open(&target, spill.path())?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(io)?;
-        let connection = runtime.block_on(adapter.connect()).map_err(|e| told(&e))?;
-        Ok(Reader {
-            session: Mutex::new((runtime, connection)),
+        Ok(Opened {
+            adapter: adapter::open(&target, spill.path())?,
             macros: Macros::of(dialect::embedded()),
+            turn: Mutex::default(),
             _spill: spill,
         })
     }
+}
 
+fn not_opened(error: &std::io::Error) -> Box<Diagnostic> {
+    let message = format!("cannot open a database in memory to read files: {error}");
+    Box::new(Diagnostic::error(Code::Io, message))
+}
+
+/// A session on the database in memory, whose zone is UTC whatever the machine's is. Its tables are its own.
+pub(super) struct Reader {
+    session: Mutex<(Runtime, Box<dyn Connection>)>,
+    database: Arc<Opened>,
+}
+
+impl Reader {
+    pub(super) fn open(readers: &Readers) -> Result<Reader, Box<Diagnostic>> {
+        let mut opened = lock(&readers.opened);
+        let database = match &*opened {
+            Some(database) => Arc::clone(database),
+            None => Arc::clone(opened.insert(Arc::new(Opened::new()?))),
+        };
+        drop(opened);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| not_opened(&e))?;
+        let connection = runtime.block_on(database.adapter.connect());
+        Ok(Reader {
+            session: Mutex::new((runtime, connection.map_err(|e| told(&e))?)),
+            database,
+        })
+    }
+
+    pub(super) fn macros(&self) -> &Macros {
+        &self.database.macros
+    }
+
+    /// Runs a statement that reads files; one after the other, whoever asks.
     pub(super) fn execute(&self, sql: &str) -> Result<(), AdapterError> {
-        let mut session = self
-            .session
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        let (runtime, connection) = &mut *session;
+        let _turn = lock(&self.database.turn);
+        let (runtime, connection) = &mut *lock(&self.session);
         runtime.block_on(connection.execute(sql)).map(|_| ())
     }
 
+    /// The rows of a query that reads files; one after the other, whoever asks.
     pub(super) fn fetch(&self, sql: &str) -> Result<Table, AdapterError> {
-        let mut session = self
-            .session
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        let (runtime, connection) = &mut *session;
-        runtime
-            .block_on(connection.fetch(sql))
-            .map(|(_, table)| table)
+        let _turn = lock(&self.database.turn);
+        self.stored(sql)
     }
+
+    /// The rows of a query on the session's own tables.
+    pub(super) fn stored(&self, sql: &str) -> Result<Table, AdapterError> {
+        let (runtime, connection) = &mut *lock(&self.session);
+        let fetched = runtime.block_on(connection.fetch(sql));
+        fetched.map(|(_, table)| table)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The reader's own words as a diagnostic.

@@ -13,7 +13,7 @@ use daygrain::dialect::{self, Dialect, POSTGRES};
 use daygrain::executor::RelationCache;
 use daygrain::executor::session::{Session, SessionShared};
 use daygrain::jinja::port::{Fetch, Transaction, Warehouse};
-use daygrain::landing::{self, Destination, FileSource, LoadFailure, Surroundings};
+use daygrain::landing::{self, Destination, FileSource, LoadFailure, Readers, Surroundings};
 use daygrain::manifest::{ColumnInfo, Source};
 use daygrain::relation::Relation;
 use daygrain::source::{SourceFile, Span};
@@ -59,7 +59,13 @@ impl Folder {
             dialect,
             staging: &staging,
         };
-        let counts = landing::load(source, self.around(), &listing.files, into)?;
+        let counts = landing::load(
+            source,
+            self.around(),
+            &listing.files,
+            into,
+            &Readers::default(),
+        )?;
         let sql = format!("select * from {} order by 1, 2", staging.render(dialect));
         let table = session
             .query(&sql, Transaction::AsIs, Fetch::Rows)
@@ -632,7 +638,13 @@ fn a_file_that_is_replaced_between_its_listing_and_its_end_is_told() {
         dialect,
         staging: &staging,
     };
-    match landing::load(&source, folder.around(), &listing.files, into) {
+    match landing::load(
+        &source,
+        folder.around(),
+        &listing.files,
+        into,
+        &Readers::default(),
+    ) {
         Err(LoadFailure::Partitions(wrong)) => insta::assert_snapshot!(said(&wrong)),
         other => panic!("{other:?}"),
     }

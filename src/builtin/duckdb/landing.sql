@@ -65,6 +65,9 @@ read_{{ options.format }}(
     escape = {{ options.escape }},
     nullstr = {{ options.null }},
     allow_quoted_nulls = false,
+    {%- if options.read_ahead %}
+    buffer_size = {{ options.read_ahead }},
+    {%- endif %}
     {%- else %}
     format = 'auto',
     records = true,

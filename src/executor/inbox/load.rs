@@ -387,7 +387,8 @@ impl Work<'_> {
                 dialect,
                 staging: &staging,
             };
-            match landing::load(&supply.spec, surroundings(project), &files, into) {
+            let around = surroundings(project);
+            match landing::load(&supply.spec, around, &files, into, &project.readers) {
                 Ok(counts) => drop(staged.insert(at, counts)),
                 Err(LoadFailure::Whole(wrong)) => return Err(wrong.into()),
                 Err(LoadFailure::Partitions(wrong)) => {
