@@ -280,6 +280,13 @@ pub struct Readers {
     opened: Mutex<Option<Arc<Opened>>>,
 }
 
+impl Readers {
+    /// Closes the database and removes what it has spilled; who reads later opens it anew.
+    pub fn close(&self) {
+        drop(lock(&self.opened).take());
+    }
+}
+
 /// The database in memory.
 struct Opened {
     adapter: Arc<dyn Adapter>,

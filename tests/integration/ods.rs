@@ -357,6 +357,21 @@ fn batches_are_loaded_once_and_corrected_ones_again() {
 }
 
 #[test]
+fn what_was_spilled_to_read_files_is_removed() {
+    let store = Store::new("it_ods_spill");
+    let spill = tempfile::tempdir().unwrap();
+    let folder = spill.path().to_str().unwrap();
+    let store = Store {
+        sandbox: store.sandbox.with_env("TMPDIR", folder),
+        ..store
+    };
+    store.offers("1", "tea", "5");
+    store.build().expect(0);
+    assert_eq!(store.prices(), "tea-1|5|tea of 1");
+    assert_eq!(std::fs::read_dir(spill.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_removed_product_takes_its_variants() {
     let store = Store::new("it_ods_removed");
     store.offers("1", "tea", "5");

@@ -395,7 +395,9 @@ pub fn carry_out_plan(
     let started = std::time::Instant::now();
     let (mut results, mut interrupted, mut impossible) = (Vec::new(), false, None);
     for (part, selected) in parsed.selected_parts(selected) {
-        match carry_out_part(invocation, part, &selected, &order) {
+        let carried_out = carry_out_part(invocation, part, &selected, &order);
+        part.project.readers.close();
+        match carried_out {
             Ok((ended, stopped)) => {
                 results.extend(ended);
                 interrupted |= stopped;
