@@ -110,7 +110,7 @@ fn on_snowflake(database: &str) -> Shop {
 }
 
 fn killed_at_every_step(shop: &Shop) {
-    assert!(command(shop, &[]).status().unwrap().success());
+    ends_well(shop);
     let mut old = OLD.to_owned();
     assert_eq!(shop.rows(DAYS), old);
     for (at, (place, is_new)) in PLACES.into_iter().enumerate() {
@@ -156,6 +156,20 @@ fn killed_at_every_step_it_leaves_the_old_day_or_the_new_one_on_postgres() {
     killed_at_every_step(&on_postgres("it_kill_steps"));
 }
 
+/// Builds once more, and shows what was said where that fails.
+#[track_caller]
+fn ends_well(shop: &Shop) {
+    let mut command = command(shop, &[]);
+    let ran = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    let wrong = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}{wrong}");
+}
+
 fn killed_at_any_time(shop: &Shop) {
     let mut state = 7_u64;
     for round in 1..=12_u64 {
@@ -170,7 +184,7 @@ fn killed_at_any_time(shop: &Shop) {
         let _ = child.kill();
         child.wait().unwrap();
     }
-    assert!(command(shop, &[]).status().unwrap().success());
+    ends_well(shop);
     assert_eq!(shop.rows(DAYS), "12, 12, 12");
     ledger_agrees(shop, "orders");
     ledger_agrees(shop, "totals");
@@ -289,10 +303,10 @@ fn a_run_that_wakes_up_late_changes_nothing_on_snowflake() {
 }
 
 fn wakes_up_late(shop: &Shop) {
-    assert!(command(shop, &[]).status().unwrap().success());
+    ends_well(shop);
     for place in ["before-begin", "after-insert"] {
         shop.lands(2, &["2,2", "102,1"]);
-        assert!(command(shop, &[]).status().unwrap().success());
+        ends_well(shop);
         shop.lands(2, &["2,8"]);
         let mut zombie = paused(shop, place, "0.5");
         signal(&zombie, "-STOP");
@@ -305,7 +319,7 @@ fn wakes_up_late(shop: &Shop) {
         zombie.wait().unwrap();
         assert_eq!(shop.rows(DAYS), "2, 9, 4", "{place}");
         ledger_agrees(shop, "orders");
-        assert!(command(shop, &[]).status().unwrap().success());
+        ends_well(shop);
         assert_eq!(shop.rows(DAYS), "2, 9, 4", "{place}");
     }
 }
@@ -362,11 +376,11 @@ const REPLACED_PLACES: [(&str, bool); 9] = [
 
 fn a_whole_model_killed_at_every_step(shop: &Shop, places: &[(&str, bool)]) {
     let told = shop.name("told");
-    assert!(command(shop, &[]).status().unwrap().success());
+    ends_well(shop);
     shop.by_hand(&format!("create table {told} (s integer)"));
     shop.models(&[("sums", &WHOLE.replace("TOLD", &told))]);
     let sums = ["--select", "sums"];
-    assert!(command(shop, &[]).status().unwrap().success());
+    ends_well(shop);
     let mut before = 9;
     for (at, (place, is_new)) in places.iter().copied().enumerate() {
         let amount = 50 + i32::try_from(at).unwrap();
