@@ -780,10 +780,11 @@ pub fn inputs(board: &Board, at: usize, partition: i32) -> Vec<Input> {
 fn not_yet(board: &Board, item: usize) -> String {
     let mut reads = board.items[item].reads.iter();
     let root = reads.find(|read| board.begins_later(read.item));
+    let name = &board.items[item].name;
     match (board.items[item].cut.is_some(), root) {
-        (true, _) => format!("`{}` has no partition yet", board.items[item].id),
+        (true, _) => format!("`{name}` has no partition yet"),
         (false, Some(root)) => not_yet(board, root.item),
-        (false, None) => format!("`{}` is not built yet", board.items[item].id),
+        (false, None) => format!("`{name}` is not built yet"),
     }
 }
 

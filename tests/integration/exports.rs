@@ -1,13 +1,12 @@
 //! Several connections in one project: what lives where, and what is handed from one to another.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
 use crate::support::live::{by_hand, rows};
-use crate::support::sandbox::{Ran, Sandbox};
+use crate::support::sandbox::{Ran, Sandbox, paused_at};
 use crate::support::{drop_postgres_schemas, postgres_fields};
 
 /// A store on Postgres, whose tables others fill, and a warehouse in a file.
@@ -51,21 +50,8 @@ impl Pair {
 
     /// Starts a build that waits for `seconds` after each export, and returns once it is after the first.
     fn exporting(&self, seconds: &str) -> Child {
-        let mut child = self
-            .sandbox
-            .command(&["build", "--as-of", "2026-11-05"])
-            .env("DAYGRAIN_TEST_PAUSE", "exported")
-            .env("DAYGRAIN_TEST_PAUSE_SECONDS", seconds)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let told = lines
-            .map_while(Result::ok)
-            .any(|line| line.starts_with("paused"));
-        assert!(told, "nothing is exported");
-        child
+        let command = self.sandbox.command(&["build", "--as-of", "2026-11-05"]);
+        paused_at(command, "exported", seconds)
     }
 
     /// The days of a source that the ledger has.

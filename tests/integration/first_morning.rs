@@ -68,8 +68,8 @@ fn told(ran: &Ran) -> Vec<&str> {
 
 fn nothing_is_due(shop: &Shop) {
     let since = "skipped, since what they read is not there yet:";
-    let orders = "  `model.shop.orders` has no partition yet";
-    let totals = "  `model.shop.totals` has no partition yet";
+    let orders = "  `orders` has no partition yet";
+    let totals = "  `totals` has no partition yet";
     let built = shop.ran(1, &[], 0);
     assert_eq!(
         told(&built),
@@ -120,10 +120,7 @@ fn nothing_is_due(shop: &Shop) {
     );
 
     // The next morning all of it is built.
-    shop.sandbox.write(
-        "landing/orders/partition_date=2026-11-01/part-000.csv",
-        "id,amount\n1,5\n",
-    );
+    shop.lands(1, &["1,5"]);
     let built = shop.ran(2, &[], 0);
     assert_eq!(
         told(&built),
@@ -157,10 +154,7 @@ fn a_table_that_should_be_there_is_asked_for() {
         "{}",
         ran.stdout
     );
-    shop.sandbox.write(
-        "landing/orders/partition_date=2026-11-01/part-000.csv",
-        "id,amount\n1,5\n",
-    );
+    shop.lands(1, &["1,5"]);
     shop.ran(2, &[], 0);
     shop.by_hand("drop table orders cascade");
     let args = [

@@ -1,12 +1,12 @@
 //! Runs that are killed, paused and raced: readers see the old day or the new one, the ledger agrees
 //! with the table, and one more run makes all right.
 
-use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::sandbox::paused_at;
 use crate::support::shop::{Shop, orders, totals};
 
 /// The places at which a publish can be stopped, and whether the day is the new one there.
@@ -43,20 +43,17 @@ fn paused_with(shop: &Shop, place: &str, seconds: &str, more: &[&str]) -> Child 
     paused_at(command(shop, more), place, seconds)
 }
 
-fn paused_at(mut command: Command, place: &str, seconds: &str) -> Child {
-    let mut child = command
-        .env("DAYGRAIN_TEST_PAUSE", place)
-        .env("DAYGRAIN_TEST_PAUSE_SECONDS", seconds)
+/// Runs to the end, and shows what was said where that fails.
+#[track_caller]
+fn ends_well(mut command: Command) {
+    let ran = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
+        .output()
         .unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let told = lines
-        .map_while(Result::ok)
-        .any(|line| line.starts_with("paused"));
-    assert!(told, "nothing waits at {place}");
-    child
+    let said = String::from_utf8_lossy(&ran.stdout);
+    let wrong = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}{wrong}");
 }
 
 fn killed(mut child: Child) {
@@ -110,7 +107,7 @@ fn on_snowflake(database: &str) -> Shop {
 }
 
 fn killed_at_every_step(shop: &Shop) {
-    ends_well(shop);
+    ends_well(command(shop, &[]));
     let mut old = OLD.to_owned();
     assert_eq!(shop.rows(DAYS), old);
     for (at, (place, is_new)) in PLACES.into_iter().enumerate() {
@@ -124,10 +121,8 @@ fn killed_at_every_step(shop: &Shop) {
         assert_eq!(shop.rows(DAYS), *expected, "killed {place}");
         ledger_agrees(shop, "orders");
         ledger_agrees(shop, "totals");
-        assert!(
-            command(shop, &[]).status().unwrap().success(),
-            "after {place}"
-        );
+        println!("after {place}");
+        ends_well(command(shop, &[]));
         assert_eq!(shop.rows(DAYS), new, "after {place}");
         assert_eq!(
             shop.rows("select total from {{ ref('totals') }} order by partition_date"),
@@ -156,20 +151,6 @@ fn killed_at_every_step_it_leaves_the_old_day_or_the_new_one_on_postgres() {
     killed_at_every_step(&on_postgres("it_kill_steps"));
 }
 
-/// Builds once more, and shows what was said where that fails.
-#[track_caller]
-fn ends_well(shop: &Shop) {
-    let mut command = command(shop, &[]);
-    let ran = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&ran.stdout);
-    let wrong = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{said}{wrong}");
-}
-
 fn killed_at_any_time(shop: &Shop) {
     let mut state = 7_u64;
     for round in 1..=12_u64 {
@@ -184,7 +165,7 @@ fn killed_at_any_time(shop: &Shop) {
         let _ = child.kill();
         child.wait().unwrap();
     }
-    ends_well(shop);
+    ends_well(command(shop, &[]));
     assert_eq!(shop.rows(DAYS), "12, 12, 12");
     ledger_agrees(shop, "orders");
     ledger_agrees(shop, "totals");
@@ -208,7 +189,7 @@ fn killed_at_any_time_one_more_run_makes_all_right_on_postgres() {
 #[test]
 fn a_reader_sees_whole_days_while_they_are_replaced() {
     let shop = on_postgres("it_kill_reader");
-    assert!(command(&shop, &[]).status().unwrap().success());
+    ends_well(command(&shop, &[]));
     let stop = Arc::new(AtomicBool::new(false));
     let reader = {
         let stop = Arc::clone(&stop);
@@ -241,7 +222,7 @@ fn a_reader_sees_whole_days_while_they_are_replaced() {
                 ],
             );
         }
-        assert!(command(&shop, &[]).status().unwrap().success());
+        ends_well(command(&shop, &[]));
     }
     stop.store(true, Ordering::Relaxed);
     assert!(reader.join().unwrap() > 10);
@@ -303,23 +284,24 @@ fn a_run_that_wakes_up_late_changes_nothing_on_snowflake() {
 }
 
 fn wakes_up_late(shop: &Shop) {
-    ends_well(shop);
+    ends_well(command(shop, &[]));
     for place in ["before-begin", "after-insert"] {
         shop.lands(2, &["2,2", "102,1"]);
-        ends_well(shop);
+        ends_well(command(shop, &[]));
         shop.lands(2, &["2,8"]);
         let mut zombie = paused(shop, place, "0.5");
         signal(&zombie, "-STOP");
         shop.lands(2, &["2,9"]);
         let started = Instant::now();
-        assert!(command(shop, &[]).status().unwrap().success(), "{place}");
+        println!("{place}");
+        ends_well(command(shop, &[]));
         assert!(started.elapsed() < Duration::from_secs(40), "{place}");
         assert_eq!(shop.rows(DAYS), "2, 9, 4");
         signal(&zombie, "-CONT");
         zombie.wait().unwrap();
         assert_eq!(shop.rows(DAYS), "2, 9, 4", "{place}");
         ledger_agrees(shop, "orders");
-        ends_well(shop);
+        ends_well(command(shop, &[]));
         assert_eq!(shop.rows(DAYS), "2, 9, 4", "{place}");
     }
 }
@@ -376,23 +358,24 @@ const REPLACED_PLACES: [(&str, bool); 9] = [
 
 fn a_whole_model_killed_at_every_step(shop: &Shop, places: &[(&str, bool)]) {
     let told = shop.name("told");
-    ends_well(shop);
+    ends_well(command(shop, &[]));
     shop.by_hand(&format!("create table {told} (s integer)"));
     shop.models(&[("sums", &WHOLE.replace("TOLD", &told))]);
     let sums = ["--select", "sums"];
-    ends_well(shop);
+    ends_well(command(shop, &[]));
     let mut before = 9;
     for (at, (place, is_new)) in places.iter().copied().enumerate() {
         let amount = 50 + i32::try_from(at).unwrap();
         shop.lands(2, &[&format!("2,{amount}")]);
         let others = ["--exclude", "sums"];
-        assert!(command(shop, &others).status().unwrap().success());
+        ends_well(command(shop, &others));
         killed(paused_with(shop, place, "600", &sums));
         let new = 6 + amount;
         let seen = if is_new { new } else { before };
         let rows = || shop.rows("select s from {{ ref('sums') }}");
         assert_eq!(rows(), seen.to_string(), "killed {place}");
-        assert!(command(shop, &sums).status().unwrap().success(), "{place}");
+        println!("after {place}");
+        ends_well(command(shop, &sums));
         assert_eq!(rows(), new.to_string(), "after {place}");
         let hooks = shop.rows(&format!("select count(*) as n from {told} where s = {new}"));
         // It is run again where nobody knows that it has ended well.
@@ -433,7 +416,7 @@ fn two_runs_at_once_build_a_whole_model_once() {
     shop.first_days(3);
     let told = shop.name("told");
     let (orders, sums) = (["--select", "orders"], ["--select", "sums"]);
-    assert!(command(&shop, &orders).status().unwrap().success());
+    ends_well(command(&shop, &orders));
     shop.by_hand(&format!("create table {told} (s integer)"));
     shop.models(&[("sums", &WHOLE.replace("TOLD", &told))]);
     // It takes longer than a lease lasts without signs of life.
@@ -445,23 +428,23 @@ fn two_runs_at_once_build_a_whole_model_once() {
     assert_eq!(shop.rows(&format!("select s from {told}")), "9");
     // One that wakes up late changes nothing, and what it reads has moved on meanwhile.
     shop.lands(2, &["2,30"]);
-    assert!(command(&shop, &orders).status().unwrap().success());
+    ends_well(command(&shop, &orders));
     let mut zombie = paused_with(&shop, "after-insert", "0.5", &sums);
     signal(&zombie, "-STOP");
     shop.lands(2, &["2,40"]);
-    assert!(command(&shop, &[]).status().unwrap().success());
+    ends_well(command(&shop, &[]));
     assert_eq!(shop.rows("select s from {{ ref('sums') }}"), "46");
     signal(&zombie, "-CONT");
     zombie.wait().unwrap();
     assert_eq!(shop.rows("select s from {{ ref('sums') }}"), "46");
-    assert!(command(&shop, &[]).status().unwrap().success());
+    ends_well(command(&shop, &[]));
     assert_eq!(shop.rows("select s from {{ ref('sums') }}"), "46");
 }
 
 #[test]
 fn a_check_and_an_adoption_take_their_turn() {
     let shop = on_postgres("it_kill_adopt");
-    assert!(command(&shop, &[]).status().unwrap().success());
+    ends_well(command(&shop, &[]));
     let verify = ["partitions", "orders", "--verify", "--as-of", "2026-11-04"];
     shop.lands(2, &["2,40"]);
     let first = paused(&shop, "after-insert", "1.5");
@@ -479,7 +462,7 @@ fn a_check_and_an_adoption_take_their_turn() {
         ran.stdout
     );
     killed(first);
-    assert!(command(&shop, &[]).status().unwrap().success());
+    ends_well(command(&shop, &[]));
     // An adoption that takes longer than a lease lasts without signs of life keeps it all the same.
     shop.by_hand(&format!("drop schema {} cascade", shop.ledger));
     let mut adopt = shop

@@ -1,15 +1,14 @@
 //! Tables of the ODS on Postgres: their keys, and the batches that fill them.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
 use crate::landing::upload;
 use crate::support::live::{by_hand, project, rows};
-use crate::support::sandbox::{Ran, Sandbox};
+use crate::support::sandbox::{Ran, Sandbox, paused_at};
 use crate::support::{drop_postgres_schemas, make_bucket, new_database, s3_url};
 
 /// Products with variants, removed ones, orders with lines, and a table that others fill.
@@ -141,22 +140,9 @@ impl Store {
 
     /// A build that waits at a place, once it is there.
     fn paused(&self, place: &str, seconds: &str) -> Child {
-        let mut child = self
-            .sandbox
-            .command(&["build"])
-            .env("DAYGRAIN_TEST_LEASE_SECONDS", "2")
-            .env("DAYGRAIN_TEST_PAUSE", place)
-            .env("DAYGRAIN_TEST_PAUSE_SECONDS", seconds)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let told = lines
-            .map_while(Result::ok)
-            .any(|line| line.starts_with("paused"));
-        assert!(told, "nothing waits at {place}");
-        child
+        let mut command = self.sandbox.command(&["build"]);
+        command.env("DAYGRAIN_TEST_LEASE_SECONDS", "2");
+        paused_at(command, place, seconds)
     }
 }
 

@@ -1,7 +1,8 @@
 //! A project in a folder of its own, and the binary run in it.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
@@ -33,6 +34,24 @@ impl Ran {
         );
         self
     }
+}
+
+/// Starts a command that waits at a place for some seconds, and returns once it is there.
+#[track_caller]
+pub fn paused_at(mut command: Command, place: &str, seconds: &str) -> Child {
+    let mut child = command
+        .env("DAYGRAIN_TEST_PAUSE", place)
+        .env("DAYGRAIN_TEST_PAUSE_SECONDS", seconds)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let told = lines
+        .map_while(Result::ok)
+        .any(|line| line.starts_with("paused"));
+    assert!(told, "nothing waits at {place}");
+    child
 }
 
 impl Sandbox {
