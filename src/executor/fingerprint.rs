@@ -5,7 +5,7 @@
 //! print it, could render otherwise another time: it is fingerprinted as text, together with every
 //! macro that it can reach, so that no change is overlooked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -179,16 +179,25 @@ fn variables(project: &Project, text: &str) -> String {
             let _ = write!(found, "{name}={value};");
         }
     }
-    for (name, value) in &facts.environment {
-        // Names such as `_`, which shells set for each command, are part of other words.
-        if [format!("'{name}'"), format!("\"{name}\"")]
-            .iter()
-            .any(|quoted| text.contains(quoted.as_str()))
-        {
-            let _ = write!(found, "{name}={value};");
-        }
+    // Names such as `_`, which shells set for each command, are part of other words.
+    let quoted: BTreeMap<&String, &String> = between_quotes(text)
+        .filter_map(|word| facts.environment.get_key_value(word))
+        .collect();
+    for (name, value) in quoted {
+        let _ = write!(found, "{name}={value};");
     }
     found
+}
+
+/// What stands between one quote and the next of its kind.
+fn between_quotes(text: &str) -> impl Iterator<Item = &str> {
+    ['\'', '"'].into_iter().flat_map(|quote| {
+        let mut pieces = text.split(quote).skip(1).peekable();
+        std::iter::from_fn(move || {
+            let piece = pieces.next()?;
+            pieces.peek().is_some().then_some(piece)
+        })
+    })
 }
 
 /// Renders a node with symbols; `None` where it asks the database or cannot be rendered without.
@@ -334,6 +343,17 @@ impl Warehouse for Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_between_quotes_are_found_beside_others() {
+        let text = "env_var('A') ~ \"B\" ~ 'it''s' 'open";
+        let found: Vec<&str> = between_quotes(text).collect();
+        for word in ["A", "it", "s", "B"] {
+            assert!(found.contains(&word), "{word} in {found:?}");
+        }
+        assert!(!found.contains(&"open"));
+        assert!(between_quotes("no quote").next().is_none());
+    }
 
     #[test]
     fn symbols_may_be_printed_and_nothing_else() {
