@@ -24,6 +24,9 @@ pub const LAYOUT: i64 = 4;
 /// How many builds or inputs one statement records at the most.
 pub const MOST_RECORDS: usize = 5_000;
 
+/// A ledger of so many builds is sifted by who reads it.
+pub const FEW_BUILDS: i64 = 20_000;
+
 /// So few rows are written as literals.
 const FEW_ROWS: usize = 8;
 
@@ -245,6 +248,15 @@ pub struct TestRow {
     pub passed: bool,
 }
 
+/// Who leaves out what a reader does not need: other relations, and versions that were followed by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sift {
+    /// The reader: of a small ledger all is read, which costs the database least.
+    Reader,
+    /// The database.
+    Database,
+}
+
 /// The ledger of one target.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -398,24 +410,37 @@ impl Ledger {
         statements
     }
 
-    /// The query of the layout's version.
+    /// The query of the layout's version, and of how many builds there are: layout, builds. More than
+    /// [`FEW_BUILDS`] are not counted.
     pub fn read_layout(&self) -> String {
-        format!("select max(layout) as layout from {}", self.table("layout"))
+        format!(
+            "select max(layout) as layout, (select count(*) from (select 1 as one from {} limit {}) as counted) as builds from {}",
+            self.table("builds"),
+            FEW_BUILDS + 1,
+            self.table("layout")
+        )
     }
 
     /// The query of what readers see now, of some relations; read by [`records`].
     ///
     /// The database packs each relation's partitions into one text: there may be very many of them.
-    pub fn read_records(&self, relations: &[RelationId]) -> String {
+    pub fn read_records(&self, relations: &[RelationId], sift: Sift) -> String {
         let builds = self.table("builds");
-        let among = numbers(relations);
         let packed = self.dialect.joined_text;
+        let seen = "outcome not in ('refused', 'failed')";
+        let wanted = match sift {
+            Sift::Reader => seen.to_owned(),
+            Sift::Database => {
+                let among = numbers(relations);
+                format!(
+                    "relation in ({among}) and build in (\n    select max(build) from {builds}\n    \
+                     where {seen} and relation in ({among})\n    group by relation, part\n)"
+                )
+            }
+        };
         format!(
             "select relation, outcome, code, {packed}(concat_ws(' ', part, build, inputs, version, content, row_count), ',') as records\n\
-             from {builds}\n\
-             where relation in ({among}) and build in (\n    select max(build) from {builds}\n    \
-             where outcome not in ('refused', 'failed') and relation in ({among})\n    group by relation, part\n)\n\
-             group by relation, outcome, code"
+             from {builds}\nwhere {wanted}\ngroup by relation, outcome, code"
         )
     }
 
@@ -429,12 +454,15 @@ impl Ledger {
     }
 
     /// The query of attempts that were in vain; read by [`attempts`].
-    pub fn read_attempts(&self, relations: &[RelationId]) -> String {
-        format!(
-            "select relation, part, build, outcome, reason from {}\nwhere outcome in ('refused', 'failed') and relation in ({})",
-            self.table("builds"),
-            numbers(relations)
-        )
+    pub fn read_attempts(&self, relations: &[RelationId], sift: Sift) -> String {
+        let all = format!(
+            "select relation, part, build, outcome, reason from {}\nwhere outcome in ('refused', 'failed')",
+            self.table("builds")
+        );
+        match sift {
+            Sift::Reader => all,
+            Sift::Database => format!("{all} and relation in ({})", numbers(relations)),
+        }
     }
 
     /// The query of one partition's builds, the newest first; for people.
@@ -515,15 +543,20 @@ impl Ledger {
     }
 
     /// The query of the files of some sources that readers see now; read by [`files`].
-    pub fn read_files(&self, relations: &[RelationId]) -> String {
+    pub fn read_files(&self, relations: &[RelationId], sift: Sift) -> String {
         let files = self.table("files");
-        let among = numbers(relations);
-        format!(
-            "select f.relation, f.part, f.path, f.size, f.stamp, f.checksum from {files} as f\n\
-             inner join (\n    select relation, part, max(build) as build from {files}\n    \
-             where relation in ({among})\n    group by relation, part\n) as newest\n    \
-             on newest.relation = f.relation and newest.part = f.part and newest.build = f.build"
-        )
+        let all = format!(
+            "select f.relation, f.part, f.path, f.size, f.stamp, f.checksum, f.build from {files} as f"
+        );
+        match sift {
+            Sift::Reader => all,
+            Sift::Database => format!(
+                "{all}\ninner join (\n    select relation, part, max(build) as build from {files}\n    \
+                 where relation in ({})\n    group by relation, part\n) as newest\n    \
+                 on newest.relation = f.relation and newest.part = f.part and newest.build = f.build",
+                numbers(relations)
+            ),
+        }
     }
 
     /// The query of the newest end of each test; read by [`tests`].
@@ -868,11 +901,15 @@ mod tests {
         all.extend(ledger.compact(3));
         all.extend([
             ledger.read_layout(),
-            ledger.read_attempts(&relations),
+            ledger.read_attempts(&relations, Sift::Reader),
+            ledger.read_attempts(&relations, Sift::Database),
             ledger.read_builds(RelationId(1), 3),
             ledger.read_inputs(&[7, 8]),
             ledger.read_relations(),
-            ledger.read_files(&relations),
+            ledger.read_files(&relations, Sift::Reader),
+            ledger.read_files(&relations, Sift::Database),
+            ledger.read_records(&relations, Sift::Reader),
+            ledger.read_records(&relations, Sift::Database),
             ledger.read_tests(),
             ledger.read_hooks(),
             ledger.read_columns(),

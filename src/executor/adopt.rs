@@ -18,7 +18,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::jinja::port::{Fetch, Transaction};
 use crate::jinja::{Value, Warehouse};
 use crate::ledger::{
-    self, Build, History, Input, MOST_RECORDS, Outcome, Record, RecordState, RelationId,
+    self, Build, History, Input, MOST_RECORDS, Outcome, Record, RecordState, RelationId, Sift,
 };
 use crate::manifest::Node;
 use crate::planner::board::{ALL, ItemKind};
@@ -194,7 +194,7 @@ impl Place<'_> {
             let fence = lease::take(self.session, wanted)?;
             // It may have been built while this waited.
             let done = self
-                .fetch(&ledger.read_records(&[relation]))
+                .fetch(&ledger.read_records(&[relation], Sift::Database))
                 .and_then(|known| {
                     let known = ledger::records(&known).remove(&relation);
                     sight.board.histories[at] = History::new(&known.unwrap_or_default());
@@ -358,7 +358,7 @@ pub fn inherit(
             "`adopt` without --from records those that it does not know",
         )));
     }
-    let table = place.fetch(&sight.ledger.read_records(&[relation]))?;
+    let table = place.fetch(&sight.ledger.read_records(&[relation], Sift::Database))?;
     let records = ledger::records(&table)
         .remove(&relation)
         .unwrap_or_default();

@@ -18,7 +18,7 @@ use super::{expire, heartbeat};
 use crate::graph::Graph;
 use crate::jinja::Warehouse;
 use crate::jinja::port::{CacheChange, Fetch, Transaction};
-use crate::ledger::{self, Input, Outcome, RecordState, TestRow};
+use crate::ledger::{self, Input, Outcome, RecordState, Sift, TestRow};
 use crate::manifest::UniqueId;
 use crate::microbatch::{Batch as Bounds, BatchResults};
 use crate::planner::board::{Batch, Board, ItemKind, Status, Wait};
@@ -706,7 +706,7 @@ impl Engine {
     ) -> Result<(), Box<crate::diagnostic::Diagnostic>> {
         let board = &mut self.sight.board;
         let relations: Vec<_> = board.items.iter().map(|item| item.relation).collect();
-        let sql = self.desk.ledger.read_records(&relations);
+        let sql = self.desk.ledger.read_records(&relations, Sift::Database);
         let outcome = session.query(&sql, Transaction::AsIs, Fetch::Rows)?;
         let places: HashMap<_, _> = relations
             .iter()

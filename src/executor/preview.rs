@@ -23,10 +23,8 @@ pub struct Preview {
 impl Preview {
     /// Of a project; `None` where nothing is followed.
     pub fn new(project: &Arc<Project>, graph: &Graph, as_of: Timestamp) -> Option<Preview> {
-        look::is_followed(project).then(|| Preview {
-            followed: look::follow(project, graph).1,
-            as_of,
-        })
+        let outline = look::follow(project, graph)?;
+        Some(Preview::of(outline.followed, as_of))
     }
 
     /// Of what was followed already.

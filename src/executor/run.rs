@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::compile::Shown;
 use super::engine::Engine;
 use super::event::{BatchFacts, Event, NodeFacts, NodeResult, NodeStatus, PartFacts};
-use super::look::{Ask, Look, is_followed, look};
+use super::look::{Ask, Look, follow, is_followed, look};
 use super::node::run_shown;
 use super::preview::Preview;
 use super::publish::{self, Ended, Job};
@@ -113,6 +113,11 @@ pub fn run(
         .collect();
     let master = new_session(shared, "MainThread").map_err(one)?;
     let builds = !matches!(options.work, Work::Compile);
+    // While the database is opened, or the server is reached.
+    let outline = match builds {
+        true => follow(project, graph),
+        false => None,
+    };
     let prepared = if builds && !nodes.is_empty() {
         let steps = plan.steps.iter().map(|step| &step.node);
         connect(&master, project, options.lock_timeout)
@@ -130,16 +135,16 @@ pub fn run(
         Work::Run | Work::Seed | Work::Build | Work::Test
     ) && !nodes.is_empty();
     let selected: BTreeSet<UniqueId> = plan.steps.iter().map(|step| step.node.clone()).collect();
-    let sight = match builds && !interrupted {
-        true => look(
+    let sight = match outline {
+        Some(outline) if !interrupted => Some(look(
             project,
-            graph,
             &master,
+            outline,
             &selected,
             &options.ask,
             Look::Recording,
-        )?,
-        false => None,
+        )?),
+        _ => None,
     };
     for warning in sight.iter().flat_map(|sight| &sight.warnings) {
         shared.send(Event::Diagnostic(Arc::new(warning.clone())));

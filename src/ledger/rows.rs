@@ -1,5 +1,6 @@
 //! What the ledger's queries return, as values.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::{Attempt, FileRow, Input, Outcome, Record, RecordState, RelationId, TestRow};
@@ -22,7 +23,7 @@ pub(super) fn words(row: &[Datum], at: usize) -> String {
     row.get(at).map(Datum::to_text).unwrap_or_default()
 }
 
-/// Reads [`super::Ledger::read_records`].
+/// Reads [`super::Ledger::read_records`]; of several versions of a partition the newest counts.
 pub fn records(table: &Table) -> HashMap<RelationId, Vec<(i32, Record)>> {
     let mut found: HashMap<RelationId, Vec<(i32, Record)>> = HashMap::new();
     for row in &table.rows {
@@ -40,6 +41,10 @@ pub fn records(table: &Table) -> HashMap<RelationId, Vec<(i32, Record)>> {
                 .split(',')
                 .filter_map(|one| unpacked(one, state, code)),
         );
+    }
+    for records in found.values_mut() {
+        records.sort_unstable_by_key(|(part, record)| (*part, Reverse(record.build)));
+        records.dedup_by_key(|(part, _)| *part);
     }
     found
 }
@@ -90,24 +95,35 @@ pub fn inputs(table: &Table) -> Vec<Input> {
     .collect()
 }
 
-/// Reads [`super::Ledger::read_files`].
+/// Reads [`super::Ledger::read_files`]; of several versions of a partition the newest counts.
 pub fn files(table: &Table) -> Vec<FileRow> {
-    let rows = table.rows.iter();
-    rows.map(|row| FileRow {
-        relation: RelationId(number(row, 0)),
-        partition: part(row, 1),
-        path: words(row, 2),
-        size: number(row, 3),
-        stamp: words(row, 4),
-        checksum: words(row, 5),
-    })
-    .collect()
+    let versions = file_versions(table);
+    let mut newest: HashMap<(RelationId, i32), i64> = HashMap::new();
+    for (build, file) in &versions {
+        let known = newest.entry((file.relation, file.partition)).or_default();
+        *known = (*known).max(*build);
+    }
+    let seen = versions
+        .into_iter()
+        .filter(|(build, file)| newest[&(file.relation, file.partition)] == *build);
+    seen.map(|(_, file)| file).collect()
 }
 
 /// Reads [`super::Ledger::read_files_of`]: each row with the build that saw it.
 pub fn file_versions(table: &Table) -> Vec<(i64, FileRow)> {
-    let seen = table.rows.iter().map(|row| number(row, 6));
-    seen.zip(files(table)).collect()
+    let rows = table.rows.iter();
+    rows.map(|row| {
+        let file = FileRow {
+            relation: RelationId(number(row, 0)),
+            partition: part(row, 1),
+            path: words(row, 2),
+            size: number(row, 3),
+            stamp: words(row, 4),
+            checksum: words(row, 5),
+        };
+        (number(row, 6), file)
+    })
+    .collect()
 }
 
 /// Reads [`super::Ledger::read_hooks`].

@@ -15,6 +15,7 @@ mod floors;
 mod followed;
 mod kill;
 mod landing;
+mod ledger;
 mod lost_commits;
 mod materializations;
 mod merge;

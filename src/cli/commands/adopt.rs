@@ -160,6 +160,10 @@ fn look_and_record(
     patience: Duration,
 ) -> Result<(Sight, Arc<Session>, Arc<SessionShared>), Vec<Diagnostic>> {
     let project = &parsed.project;
+    let outline = look::follow(project, &parsed.graph).ok_or_else(|| {
+        let message = "nothing in this project is partitioned or `rebuild: when_stale`";
+        vec![Diagnostic::error(Code::Usage, message)]
+    })?;
     let one = |wrong: Box<Diagnostic>| vec![*wrong];
     let shared = invocation.sessions(parsed)?;
     let session = Session::new(Arc::clone(&shared)).map_err(pipeline::no_session);
@@ -172,16 +176,12 @@ fn look_and_record(
     };
     let sight = look::look(
         project,
-        &parsed.graph,
         &session,
+        outline,
         &everything,
         &ask,
         Look::Recording,
     )?;
-    let sight = sight.ok_or_else(|| {
-        let message = "nothing in this project is partitioned or `rebuild: when_stale`";
-        vec![Diagnostic::error(Code::Usage, message)]
-    })?;
     Ok((sight, session, shared))
 }
 

@@ -193,24 +193,14 @@ pub fn look_only(
     ask: &Ask,
 ) -> Result<Option<View>, Vec<Diagnostic>> {
     let project = &parsed.project;
-    if !look::is_followed(project) {
+    let Some(outline) = look::follow(project, &parsed.graph) else {
         return Ok(None);
-    }
+    };
     let one = |wrong: Box<Diagnostic>| vec![*wrong];
     let shared = invocation.sessions_to_look(parsed)?;
     let session = Session::new(shared).map_err(pipeline::no_session);
     let session = Arc::new(session.map_err(one)?);
-    let found = look::look(
-        project,
-        &parsed.graph,
-        &session,
-        selected,
-        ask,
-        Look::Reading,
-    )?;
-    let Some(sight) = found else {
-        return Ok(None);
-    };
+    let sight = look::look(project, &session, outline, selected, ask, Look::Reading)?;
     for warning in &sight.warnings {
         invocation.report(Event::Diagnostic(Arc::new(warning.clone())));
     }

@@ -91,8 +91,19 @@ pub fn is_followed(project: &Project) -> bool {
     nodes.any(|node| node.upkeep.is_managed())
 }
 
-/// Renders what is managed with symbols, and finds what the engine follows.
-pub fn follow(project: &Arc<Project>, graph: &Graph) -> (BTreeMap<UniqueId, Symbolic>, Followed) {
+/// What the engine follows of a project, before its database is asked anything.
+pub struct Outline {
+    /// Each node's rendering with symbols.
+    pub symbolic: BTreeMap<UniqueId, Symbolic>,
+    /// What is followed.
+    pub followed: Followed,
+}
+
+/// Renders what is managed with symbols, and finds what the engine follows; `None` where that is nothing.
+pub fn follow(project: &Arc<Project>, graph: &Graph) -> Option<Outline> {
+    if !is_followed(project) {
+        return None;
+    }
     let ids: Vec<UniqueId> = items::with_code(&project.manifest).into_iter().collect();
     let symbolic: BTreeMap<UniqueId, Symbolic> = ids
         .par_iter()
@@ -103,34 +114,28 @@ pub fn follow(project: &Arc<Project>, graph: &Graph) -> (BTreeMap<UniqueId, Symb
         .collect();
     let dialect = project.facts.dialect;
     let followed = items::follow(&project.manifest, graph, dialect, &symbolic);
-    (symbolic, followed)
+    Some(Outline { symbolic, followed })
 }
 
-/// Looks at everything that the engine follows; `None` where it follows nothing.
+/// Looks at everything that the engine follows.
 ///
 /// # Errors
 /// What the database says, files that cannot be listed, and a ledger of a later release.
 pub fn look(
     project: &Arc<Project>,
-    graph: &Graph,
     session: &Arc<Session>,
+    outline: Outline,
     selected: &BTreeSet<UniqueId>,
     ask: &Ask,
     mode: Look,
-) -> Result<Option<Sight>, Vec<Diagnostic>> {
-    if !is_followed(project) {
-        return Ok(None);
-    }
+) -> Result<Sight, Vec<Diagnostic>> {
     let one = |wrong: Box<Diagnostic>| vec![*wrong];
     session.begin_node(project, None);
-    let (symbolic, mut followed) = follow(project, graph);
-    let mut store = Store {
-        project,
-        session,
-        ledger: ledger_of(project),
-        mode,
-        layout: 0,
-    };
+    let Outline {
+        symbolic,
+        mut followed,
+    } = outline;
+    let mut store = Store::new(project, session, mode);
     let ledger_exists = store.prepare().map_err(one)?;
     let facts = run_facts(project, ask);
     let relations: Vec<RelationId> = followed.items.iter().map(|item| item.relation).collect();
@@ -184,7 +189,7 @@ pub fn look(
     let unknown = store.unknown_tables(&board, &read);
     let mut warnings = volatile_partitions(project, &followed, selected);
     warnings.extend(replaced_tables(project, &board, &unknown, selected));
-    Ok(Some(Sight {
+    Ok(Sight {
         board,
         symbolic,
         ledger: store.ledger.clone(),
@@ -202,7 +207,7 @@ pub fn look(
         hash,
         warnings,
         followed,
-    }))
+    })
 }
 
 /// Warns of tables that the ledger has never heard of: what they hold beside what is built now is lost.
@@ -296,13 +301,7 @@ pub fn prepare_ledger(
     project: &Arc<Project>,
     session: &Arc<Session>,
 ) -> Result<(), Box<Diagnostic>> {
-    let mut store = Store {
-        project,
-        session,
-        ledger: ledger_of(project),
-        mode: Look::Recording,
-        layout: 0,
-    };
+    let mut store = Store::new(project, session, Look::Recording);
     store.prepare().map(drop)
 }
 
@@ -311,13 +310,7 @@ pub fn prepare_ledger(
 /// # Errors
 /// What the database says, and a ledger of a later release.
 pub fn has_ledger(project: &Arc<Project>, session: &Arc<Session>) -> Result<bool, Box<Diagnostic>> {
-    let mut store = Store {
-        project,
-        session,
-        ledger: ledger_of(project),
-        mode: Look::Reading,
-        layout: 0,
-    };
+    let mut store = Store::new(project, session, Look::Reading);
     Ok(store.prepare()? && store.layout == crate::ledger::LAYOUT)
 }
 

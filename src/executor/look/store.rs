@@ -1,6 +1,6 @@
 //! The ledger and the catalogue, asked through the session that looks.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,8 +16,8 @@ use crate::jinja::language::list;
 use crate::jinja::port::{Fetch, Transaction};
 use crate::jinja::{Value, Warehouse};
 use crate::ledger::{
-    self, Build, FileRow, History, LAYOUT, Ledger, MOST_RECORDS, Record, RecordState, RelationId,
-    RunFacts, TestRow,
+    self, Build, FEW_BUILDS, FileRow, History, LAYOUT, Ledger, MOST_RECORDS, Record, RecordState,
+    RelationId, RunFacts, Sift, TestRow,
 };
 use crate::manifest::Node;
 use crate::planner::board::{ALL, Board, Item, ItemKind, PastRead, PastReads};
@@ -26,7 +26,7 @@ use crate::planner::items::is_passed_through;
 use crate::relation::Relation;
 use crate::table::{Datum, Table};
 
-use super::{Look, civil_text};
+use super::{Look, civil_text, ledger_of};
 
 /// How many relations' partitions are read by one query.
 const MOST_RELATIONS: usize = 100;
@@ -55,9 +55,27 @@ pub(super) struct Store<'a> {
     pub(super) mode: Look,
     /// The layout of the ledger that is there; 0 for none.
     pub(super) layout: i64,
+    /// Who sifts it.
+    pub(super) sift: Sift,
 }
 
-impl Store<'_> {
+impl<'a> Store<'a> {
+    /// The ledger of a project, not looked at yet.
+    pub(super) fn new(
+        project: &'a Arc<Project>,
+        session: &'a Arc<Session>,
+        mode: Look,
+    ) -> Store<'a> {
+        Store {
+            project,
+            session,
+            ledger: ledger_of(project),
+            mode,
+            layout: 0,
+            sift: Sift::Database,
+        }
+    }
+
     pub(super) fn fetch(&self, sql: &str) -> Result<Table, Box<Diagnostic>> {
         let outcome = self.session.query(sql, Transaction::AsIs, Fetch::Rows)?;
         Ok(outcome.table)
@@ -94,7 +112,9 @@ impl Store<'_> {
             .is_some_and(|row| ledger::number(row, 0) > 0);
         if exists {
             let layout = self.fetch(&self.ledger.read_layout())?;
-            let layout = layout.rows.first().map_or(0, |row| ledger::number(row, 0));
+            let (layout, builds) = layout.rows.first().map_or((0, 0), |row| {
+                (ledger::number(row, 0), ledger::number(row, 1))
+            });
             if layout > LAYOUT {
                 let message = format!(
                     "the ledger in `{}` has layout {layout}, and this daygrain knows layouts up to {LAYOUT}",
@@ -106,6 +126,9 @@ impl Store<'_> {
                 ));
             }
             self.layout = layout;
+            if builds <= FEW_BUILDS {
+                self.sift = Sift::Reader;
+            }
             if layout == LAYOUT {
                 return Ok(true);
             }
@@ -126,11 +149,17 @@ impl Store<'_> {
 
     pub(super) fn read(&self, relations: &[RelationId]) -> Result<Read, Box<Diagnostic>> {
         // Not all at once, so that a large ledger takes time and no room.
+        let most = match self.sift {
+            Sift::Reader => relations.len().max(1),
+            Sift::Database => MOST_RELATIONS,
+        };
         let mut records: HashMap<RelationId, Vec<(i32, Record)>> = HashMap::new();
-        for some in relations.chunks(MOST_RELATIONS) {
-            let table = self.fetch(&self.ledger.read_records(some))?;
+        for some in relations.chunks(most) {
+            let table = self.fetch(&self.ledger.read_records(some, self.sift))?;
             records.extend(ledger::records(&table));
         }
+        let wanted: HashSet<RelationId> = relations.iter().copied().collect();
+        records.retain(|relation, _| wanted.contains(relation));
         let newest_build = records
             .values()
             .flatten()
@@ -141,8 +170,9 @@ impl Store<'_> {
             .into_iter()
             .map(|(relation, records)| (relation, History::new(&records)))
             .collect();
-        let attempts = self.fetch(&self.ledger.read_attempts(relations))?;
-        for (relation, part, attempt) in ledger::attempts(&attempts) {
+        let attempts = self.fetch(&self.ledger.read_attempts(relations, self.sift))?;
+        let attempts = ledger::attempts(&attempts).into_iter();
+        for (relation, part, attempt) in attempts.filter(|(of, ..)| wanted.contains(of)) {
             let history = histories.entry(relation).or_default();
             let visible = history.record(part).map_or(0, |record| record.build);
             let known = history.attempts.get(&part).map_or(0, |known| known.build);
@@ -173,7 +203,8 @@ impl Store<'_> {
                 history.marker = Some(marker.clone());
             }
         }
-        let files = ledger::files(&self.fetch(&self.ledger.read_files(relations))?);
+        let files = self.ledger.read_files(relations, self.sift);
+        let files = ledger::files(&self.fetch(&files)?);
         let tests = ledger::tests(&self.fetch(&self.ledger.read_tests())?);
         Ok(Read {
             histories,
