@@ -309,7 +309,6 @@ impl Opened {
                 "memory_limit": MOST_MEMORY,
                 "threads": THREADS,
             },
-            "settings": {"TimeZone": "UTC"},
         });
         let target = Target {
             profile: "landing".to_owned(),
@@ -356,10 +355,22 @@ impl Reader {
             .build()
             .map_err(|e| not_opened(&e))?;
         let connection = runtime.block_on(database.adapter.connect());
-        Ok(Reader {
+        let reader = Reader {
             session: Mutex::new((runtime, connection.map_err(|e| told(&e))?)),
             database,
-        })
+        };
+        reader.set_utc()?;
+        Ok(reader)
+    }
+
+    /// Makes UTC the session's zone; a build without zones has no such setting, and knows no other.
+    fn set_utc(&self) -> Result<(), Box<Diagnostic>> {
+        let known = self.macros().sql("landing_zone_setting", &[])?;
+        if !self.stored(&known).map_err(|e| told(&e))?.rows.is_empty() {
+            let set = self.macros().sql("landing_set_utc", &[])?;
+            self.stored(&set).map_err(|e| told(&e))?;
+        }
+        Ok(())
     }
 
     pub(super) fn macros(&self) -> &Macros {

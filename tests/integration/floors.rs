@@ -199,6 +199,23 @@ fn databases_are_named_in_few_places() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Released binaries hold a DuckDB without the ICU extension; the library that tests run on has it.
+#[test]
+fn nothing_on_duckdb_needs_time_zones() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/builtin/duckdb");
+    let mut faults = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            let lower = line.to_lowercase();
+            if lower.contains("timezone('") || lower.contains("at time zone") {
+                faults.push(format!("{}: {}", path.display(), line.trim()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 #[test]
 fn the_checks_see_what_they_should() {
     let floors = floors();

@@ -107,9 +107,9 @@ cast(cast({{ words }} as integer) as varchar)::{{ column.type }}
 {% macro landing_plain_value(column, field) -%}
 {%- set raw = field.quoted -%}
 {%- if column.kind == 'timestamp' and field.read_as == 'timestamp with time zone' -%}
-timezone('UTC', {{ raw }})
+{{ landing_in_utc(raw) }}
 {%- elif column.kind == 'instant' and field.read_as.startswith('timestamp') and field.read_as != 'timestamp with time zone' -%}
-timezone('UTC', cast({{ raw }} as timestamp))
+{{ landing_of_utc(raw) }}
 {%- elif field.read_as != 'varchar' or column.kind == 'plain' -%}
 cast({{ raw }} as {{ column.type }})
 {%- elif column.kind == 'integer' -%}
@@ -134,15 +134,37 @@ case
 {%- elif column.kind == 'timestamp' -%}
 case
         when length({{ raw }}) = 19 and substr({{ raw }}, 17, 1) = ':' then cast({{ raw }} as {{ column.type }})
-        when {{ landing_has_zone(raw) }} then timezone('UTC', cast({{ raw }} as timestamptz))
+        when {{ landing_has_zone(raw) }} then {{ landing_in_utc('cast(' ~ raw ~ ' as timestamptz)') }}
         else cast({{ raw }} as {{ column.type }})
     end
 {%- elif column.kind == 'instant' -%}
 case
         when {{ landing_has_zone(raw) }} then cast({{ raw }} as timestamptz)
-        else timezone('UTC', cast({{ raw }} as timestamp))
+        else {{ landing_of_utc(raw) }}
     end
 {%- endif -%}
+{%- endmacro %}
+
+{# A row where there is a zone to set: only the ICU extension knows any. #}
+{% macro landing_zone_setting() -%}
+select name from duckdb_settings() where name = 'TimeZone'
+{%- endmacro %}
+
+{% macro landing_set_utc() -%}
+set TimeZone = 'UTC'
+{%- endmacro %}
+
+{# A moment as UTC's clock shows it, whatever the session's zone is; `timezone` needs the ICU extension. #}
+{% macro landing_in_utc(moment) -%}
+make_timestamp(epoch_us({{ moment }}))
+{%- endmacro %}
+
+{# The moment at which UTC's clock shows it; infinity is in no zone. #}
+{% macro landing_of_utc(clock) -%}
+case
+            when isfinite(cast({{ clock }} as timestamp)) then cast(cast(cast({{ clock }} as timestamp) as varchar) || '+00' as timestamptz)
+            else cast(cast({{ clock }} as timestamp) as timestamptz)
+        end
 {%- endmacro %}
 
 {% macro landing_has_zone(raw) -%}
@@ -155,7 +177,7 @@ regexp_matches({{ raw }}, ':[0-9.]+ *([Zz]|UTC|[+-][0-9]{2}(:?[0-9]{2})?)\s*$')
 {%- if pattern is none -%}
 {%- set name = 'cast(' ~ column.quoted ~ ' as varchar)' -%}
 {%- elif column.kind == 'instant' -%}
-{%- set name = "strftime(timezone('UTC', " ~ column.quoted ~ '), ' ~ pattern ~ ')' -%}
+{%- set name = "strftime(" ~ landing_in_utc(column.quoted) ~ ', ' ~ pattern ~ ')' -%}
 {%- else -%}
 {%- set name = 'strftime(' ~ column.quoted ~ ', ' ~ pattern ~ ')' -%}
 {%- endif -%}

@@ -36,6 +36,13 @@ impl Ran {
     }
 }
 
+/// The program that is tested: the one that was built with the tests, or the one that
+/// `DAYGRAIN_TEST_BINARY` names, such as a release.
+fn binary() -> PathBuf {
+    std::env::var_os("DAYGRAIN_TEST_BINARY")
+        .map_or_else(|| env!("CARGO_BIN_EXE_daygrain").into(), PathBuf::from)
+}
+
 /// Starts a command that waits at a place for some seconds, and returns once it is there.
 #[track_caller]
 pub fn paused_at(mut command: Command, place: &str, seconds: &str) -> Child {
@@ -163,7 +170,7 @@ impl Sandbox {
 
     /// A command of the binary in the folder, with a clean environment.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_daygrain"));
+        let mut command = Command::new(binary());
         command
             .args(args)
             .current_dir(self.folder.path())
