@@ -1,31 +1,31 @@
 //! The ledger: what is recorded of builds, and the statements that read and write it.
 //!
 //! It lies in a schema of its own beside the relations that it tells of, so that a partition and its
-//! record are committed together. Rows are only ever inserted, but for leases, markers and
-//! compaction. The SQL is plain enough for every dialect; who runs it is the executor's matter.
+//! record are committed together. Rows are inserted; few are updated, and docs/decisions/0012 says which.
+//! The SQL is plain enough for every dialect; who runs it is the executor's matter.
 
 mod batches;
+mod build;
 mod exports;
 mod history;
+mod layout;
 mod leases;
+mod queries;
 mod rows;
 
 pub use batches::{BatchFile, BatchOutcome, BatchRecord, batch_files, batches};
+pub use build::{Build, Input, Outcome};
 pub use exports::{ExportRow, exports};
 pub use history::{Attempt, History, Record, RecordState, SumTree};
+pub use layout::LAYOUT;
+pub use queries::{FEW_BUILDS, Sift};
 pub use rows::{attempts, file_versions, files, inputs, number, owed, records, tests};
 
-use crate::dialect::{Dialect, NumberRows, Upsert};
+use crate::dialect::{Dialect, NumberRows};
 use crate::relation::Relation;
-
-/// The version of the ledger's own tables.
-pub const LAYOUT: i64 = 4;
 
 /// How many builds or inputs one statement records at the most.
 pub const MOST_RECORDS: usize = 5_000;
-
-/// A ledger of so many builds is sifted by who reads it.
-pub const FEW_BUILDS: i64 = 20_000;
 
 /// So few rows are written as literals.
 const FEW_ROWS: usize = 8;
@@ -58,166 +58,6 @@ pub fn hash64(parts: &[&str]) -> i64 {
     i64::from_le_bytes(first)
 }
 
-/// What became of a partition that was to be built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is visible.
-    Published,
-    /// It is visible, and was built before it was closed.
-    Provisional,
-    /// Its table held it already; nobody knows by which code.
-    Adopted,
-    /// A source has it.
-    Seen,
-    /// Its rows were removed because they are too old.
-    Expired,
-    /// Its rows were found to have changed outside daygrain.
-    Lost,
-    /// A test refused it, and the old one stayed.
-    Refused,
-    /// The database refused a statement.
-    Failed,
-}
-
-impl Outcome {
-    const ALL: [Outcome; 8] = [
-        Outcome::Published,
-        Outcome::Provisional,
-        Outcome::Adopted,
-        Outcome::Seen,
-        Outcome::Expired,
-        Outcome::Lost,
-        Outcome::Refused,
-        Outcome::Failed,
-    ];
-
-    /// The word in the ledger.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Published => "published",
-            Outcome::Provisional => "provisional",
-            Outcome::Adopted => "adopted",
-            Outcome::Seen => "seen",
-            Outcome::Expired => "expired",
-            Outcome::Lost => "lost",
-            Outcome::Refused => "refused",
-            Outcome::Failed => "failed",
-        }
-    }
-
-    /// Reads the word.
-    pub fn parse(word: &str) -> Option<Outcome> {
-        Outcome::ALL
-            .into_iter()
-            .find(|outcome| outcome.as_str() == word)
-    }
-
-    /// Tells whether the partition is what readers see from then on.
-    pub fn is_visible(self) -> bool {
-        !matches!(self, Outcome::Refused | Outcome::Failed)
-    }
-}
-
-/// A build to be recorded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Build {
-    /// Its number, from the ledger's sequence.
-    pub number: i64,
-    /// The relation.
-    pub relation: RelationId,
-    /// The partition.
-    pub partition: i32,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// The code's fingerprint.
-    pub code: i64,
-    /// The digest of the tracked inputs.
-    pub inputs: i64,
-    /// The data version: this build's number, or an earlier one's where nothing changed.
-    pub version: i64,
-    /// The hash of the content.
-    pub content: i64,
-    /// How many rows there are.
-    pub rows: i64,
-    /// Why it was built; why it was refused or failed.
-    pub reason: Option<String>,
-    /// What the database calls the statement that wrote the rows, where it has such names.
-    pub query_id: Option<String>,
-}
-
-impl Build {
-    /// A partition that its table held already; nobody knows by which code, from inputs that have this
-    /// digest.
-    pub fn adopted(
-        number: i64,
-        relation: RelationId,
-        partition: i32,
-        inputs: i64,
-        (rows, content): (i64, i64),
-    ) -> Build {
-        Build {
-            number,
-            relation,
-            partition,
-            outcome: Outcome::Adopted,
-            code: 0,
-            inputs,
-            version: number,
-            content,
-            rows,
-            reason: None,
-            query_id: None,
-        }
-    }
-
-    /// The end of a partition that was as the record says, and why it is that no more.
-    pub fn ended(
-        number: i64,
-        relation: RelationId,
-        (partition, record): (i32, &Record),
-        (outcome, reason): (Outcome, &str),
-    ) -> Build {
-        Build {
-            number,
-            relation,
-            partition,
-            outcome,
-            code: record.code,
-            inputs: record.inputs,
-            version: record.version,
-            content: record.content,
-            rows: record.rows,
-            reason: Some(reason.to_owned()),
-            query_id: None,
-        }
-    }
-
-    /// A partition whose rows somebody else has changed: it is as the record says, and stale.
-    pub fn lost(number: i64, relation: RelationId, partition: i32, record: &Record) -> Build {
-        let why = (Outcome::Lost, "changed outside daygrain");
-        Build::ended(number, relation, (partition, record), why)
-    }
-}
-
-/// What a build read of one relation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Input {
-    /// The build.
-    pub build: i64,
-    /// The relation.
-    pub upstream: RelationId,
-    /// The first partition of the range.
-    pub first: i32,
-    /// The last.
-    pub last: i32,
-    /// How many were there.
-    pub parts: i64,
-    /// The newest version among them.
-    pub newest: i64,
-    /// The digest of their versions.
-    pub digest: i64,
-}
-
 /// A file of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileRow {
@@ -246,15 +86,6 @@ pub struct TestRow {
     pub inputs: i64,
     /// Whether it passed (or only warned).
     pub passed: bool,
-}
-
-/// Who leaves out what a reader does not need: other relations, and versions that were followed by another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sift {
-    /// The reader: of a small ledger all is read, which costs the database least.
-    Reader,
-    /// The database.
-    Database,
 }
 
 /// The ledger of one target.
@@ -292,13 +123,6 @@ impl Ledger {
         relation.render(self.dialect)
     }
 
-    /// The schema without its database, which not every database takes where schemas are made.
-    fn schema_alone(&self) -> String {
-        let mut schema = self.schema.clone();
-        schema.include.database = false;
-        schema.render(self.dialect)
-    }
-
     fn text(&self, text: &str) -> String {
         self.dialect.string_literal(text)
     }
@@ -307,263 +131,12 @@ impl Ledger {
         text.map_or_else(|| "null".to_owned(), |text| self.text(text))
     }
 
-    /// The statements that make it where it is missing.
-    pub fn create(&self) -> Vec<String> {
-        let table = |name: &str, columns: &str| {
-            format!(
-                "create table if not exists {} ({columns})",
-                self.table(name)
-            )
-        };
-        let mut statements = vec![
-            format!("create schema if not exists {}", self.schema_alone()),
-            table("layout", "layout integer not null"),
-            format!(
-                "create sequence if not exists {}{}",
-                self.table("versions"),
-                self.dialect.ledger.ordered
-            ),
-            table(
-                "relations",
-                "relation bigint not null, name varchar not null, shape varchar not null, marker varchar",
-            ),
-            table(
-                "builds",
-                "build bigint not null, relation bigint not null, part integer not null, \
-                 outcome varchar not null, code bigint not null, inputs bigint not null, \
-                 version bigint not null, content bigint not null, row_count bigint not null, \
-                 run varchar, as_of timestamp, started timestamp, finished timestamp, reason varchar",
-            ),
-            table(
-                "inputs",
-                "build bigint not null, upstream bigint not null, first_part integer not null, \
-                 last_part integer not null, parts bigint not null, newest bigint not null, digest bigint not null",
-            ),
-            table(
-                "files",
-                "build bigint not null, relation bigint not null, part integer not null, path varchar not null, \
-                 size bigint not null, stamp varchar not null, checksum varchar not null",
-            ),
-            table(
-                "tests",
-                "test varchar not null, code bigint not null, inputs bigint not null, passed boolean not null, \
-                 run varchar, finished timestamp",
-            ),
-            table(
-                "leases",
-                "relation bigint not null primary key, fence bigint not null, beat bigint not null, holder varchar, expires timestamp",
-            ),
-            table(
-                "hooks",
-                "relation bigint not null, first_build bigint not null, last_build bigint not null",
-            ),
-            table("batches", batches::COLUMNS),
-            table("batch_files", batches::FILE_COLUMNS),
-            table(
-                "exports",
-                "source varchar not null, part integer not null, rows_written bigint not null, \
-                 checksum varchar not null, carried_from integer, run varchar, finished timestamp",
-            ),
-            table(
-                "expiries",
-                "relation varchar not null, first_kept integer not null, rows_removed bigint not null, \
-                 run varchar, finished timestamp",
-            ),
-            table(
-                "runs",
-                "run varchar not null primary key, expires timestamp not null",
-            ),
-            format!(
-                "insert into {0} (layout) select {LAYOUT} where not exists (select 1 from {0})",
-                self.table("layout")
-            ),
-        ];
-        if self.dialect.ledger.upsert == Upsert::Locked {
-            statements.push(format!(
-                "insert into {0} (relation, fence, beat) select {LOCK_ROW}, 0, 0 where not exists (select 1 from {0} where relation = {LOCK_ROW})",
-                self.table("leases")
-            ));
-        }
-        // Tables that an earlier layout lacks were made above, and columns are added here.
-        statements.push(format!(
-            "alter table {} add column if not exists columns bigint",
-            self.table("relations")
-        ));
-        statements.push(format!(
-            "alter table {} add column if not exists query_id varchar",
-            self.table("builds")
-        ));
-        statements.push(format!(
-            "update {0} set layout = {LAYOUT} where layout < {LAYOUT}",
-            self.table("layout")
-        ));
-        if self.dialect.has_indexes {
-            statements.push(format!(
-                "create index if not exists builds_of_relation on {} (relation, part, build)",
-                self.table("builds")
-            ));
-            statements.push(format!(
-                "create index if not exists inputs_of_build on {} (build)",
-                self.table("inputs")
-            ));
-        }
-        statements
-    }
-
-    /// The query of the layout's version, and of how many builds there are: layout, builds. More than
-    /// [`FEW_BUILDS`] are not counted.
-    pub fn read_layout(&self) -> String {
-        format!(
-            "select max(layout) as layout, (select count(*) from (select 1 as one from {} limit {}) as counted) as builds from {}",
-            self.table("builds"),
-            FEW_BUILDS + 1,
-            self.table("layout")
-        )
-    }
-
-    /// The query of what readers see now, of some relations; read by [`records`].
-    ///
-    /// The database packs each relation's partitions into one text: there may be very many of them.
-    pub fn read_records(&self, relations: &[RelationId], sift: Sift) -> String {
-        let builds = self.table("builds");
-        let packed = self.dialect.joined_text;
-        let seen = "outcome not in ('refused', 'failed')";
-        let wanted = match sift {
-            Sift::Reader => seen.to_owned(),
-            Sift::Database => {
-                let among = numbers(relations);
-                format!(
-                    "relation in ({among}) and build in (\n    select max(build) from {builds}\n    \
-                     where {seen} and relation in ({among})\n    group by relation, part\n)"
-                )
-            }
-        };
-        format!(
-            "select relation, outcome, code, {packed}(concat_ws(' ', part, build, inputs, version, content, row_count), ',') as records\n\
-             from {builds}\nwhere {wanted}\ngroup by relation, outcome, code"
-        )
-    }
-
-    /// The query of the newest build of some relations that readers saw: relation, build.
-    pub fn read_newest(&self, relations: &[RelationId]) -> String {
-        format!(
-            "select relation, max(build) as build from {}\nwhere outcome not in ('refused', 'failed') and relation in ({})\ngroup by relation",
-            self.table("builds"),
-            numbers(relations)
-        )
-    }
-
-    /// The query of attempts that were in vain; read by [`attempts`].
-    pub fn read_attempts(&self, relations: &[RelationId], sift: Sift) -> String {
-        let all = format!(
-            "select relation, part, build, outcome, reason from {}\nwhere outcome in ('refused', 'failed')",
-            self.table("builds")
-        );
-        match sift {
-            Sift::Reader => all,
-            Sift::Database => format!("{all} and relation in ({})", numbers(relations)),
-        }
-    }
-
-    /// The query of one partition's builds, the newest first; for people.
-    pub fn read_builds(&self, relation: RelationId, partition: i32) -> String {
-        format!(
-            "select build, outcome, code, inputs, version, row_count, run, as_of, started, finished, reason\n\
-             from {}\nwhere relation = {} and part = {partition}\norder by build desc",
-            self.table("builds"),
-            relation.0
-        )
-    }
-
-    /// The same columns behind relation and partition, of builds by their number; for people.
-    pub fn read_numbered(&self, builds: &[i64]) -> String {
-        let among: Vec<String> = builds.iter().map(i64::to_string).collect();
-        format!(
-            "select relation, part, build, outcome, code, inputs, version, row_count, run, as_of, started, finished, reason\nfrom {}\nwhere build in ({})",
-            self.table("builds"),
-            among.join(", ")
-        )
-    }
-
-    /// The query of every version of some partitions' files, the newest first; read by [`file_versions`].
-    pub fn read_files_of(&self, relation: RelationId, parts: &[i32]) -> String {
-        let among: Vec<String> = parts.iter().map(i32::to_string).collect();
-        format!(
-            "select relation, part, path, size, stamp, checksum, build from {}\nwhere relation = {} and part in ({})\norder by part, build desc, path",
-            self.table("files"),
-            relation.0,
-            among.join(", ")
-        )
-    }
-
-    /// The query of which of some partitions are known: part, and the number of their builds.
-    pub fn count_builds(&self, relation: RelationId, parts: &[i32]) -> String {
-        let among: Vec<String> = parts.iter().map(i32::to_string).collect();
-        format!(
-            "select part, count(*) as builds from {} where relation = {} and part in ({}) group by part",
-            self.table("builds"),
-            relation.0,
-            among.join(", ")
-        )
-    }
-
-    /// The query of what a build read; read by [`inputs`].
-    pub fn read_inputs(&self, builds: &[i64]) -> String {
-        let among: Vec<String> = builds.iter().map(i64::to_string).collect();
-        format!(
-            "select build, upstream, first_part, last_part, parts, newest, digest from {} where build in ({})",
-            self.table("inputs"),
-            among.join(", ")
-        )
-    }
-
-    /// The query of the names and markers of relations: relation, name, shape, marker.
-    pub fn read_relations(&self) -> String {
-        format!(
-            "select relation, name, shape, marker from {}",
-            self.table("relations")
-        )
-    }
-
-    /// The query of what tells the columns of relations from others: relation, columns.
-    pub fn read_columns(&self) -> String {
-        format!(
-            "select relation, columns from {} where columns is not null",
-            self.table("relations")
-        )
-    }
-
     /// The statement that records what tells the columns of a relation from others.
     pub fn set_columns(&self, relation: RelationId, columns: i64) -> String {
         format!(
             "update {} set columns = {columns} where relation = {}",
             self.table("relations"),
             relation.0
-        )
-    }
-
-    /// The query of the files of some sources that readers see now; read by [`files`].
-    pub fn read_files(&self, relations: &[RelationId], sift: Sift) -> String {
-        let files = self.table("files");
-        let all = format!(
-            "select f.relation, f.part, f.path, f.size, f.stamp, f.checksum, f.build from {files} as f"
-        );
-        match sift {
-            Sift::Reader => all,
-            Sift::Database => format!(
-                "{all}\ninner join (\n    select relation, part, max(build) as build from {files}\n    \
-                 where relation in ({})\n    group by relation, part\n) as newest\n    \
-                 on newest.relation = f.relation and newest.part = f.part and newest.build = f.build",
-                numbers(relations)
-            ),
-        }
-    }
-
-    /// The query of the newest end of each test; read by [`tests`].
-    pub fn read_tests(&self) -> String {
-        format!(
-            "select test, code, inputs, passed from {} order by finished",
-            self.table("tests")
         )
     }
 
@@ -576,25 +149,6 @@ impl Ledger {
             .replace("{literal}", &self.text(&sequence))
             .replace("{sequence}", &sequence)
             .replace("{count}", &count.to_string())
-    }
-
-    /// The query that counts what other runs have published of some relations since a build.
-    pub fn published_since(&self, relations: &[RelationId], build: i64, run: &str) -> String {
-        format!(
-            "select count(*) as others from {} where build > {build} and run <> {} and outcome not in ('refused', 'failed') and relation in ({})",
-            self.table("builds"),
-            self.text(run),
-            numbers(relations)
-        )
-    }
-
-    /// The query that tells whether a build is recorded, by one count.
-    pub fn count_build(&self, relation: RelationId, number: i64) -> String {
-        format!(
-            "select count(*) as found from {} where relation = {} and build = {number}",
-            self.table("builds"),
-            relation.0
-        )
     }
 
     /// The statement that records a relation by name, where it is not.
@@ -623,14 +177,6 @@ impl Ledger {
             "delete from {} where relation = {} and first_build = {first} and last_build = {last}",
             self.table("hooks"),
             relation.0
-        )
-    }
-
-    /// The query of the builds whose hooks have not ended well; read by [`owed`].
-    pub fn read_hooks(&self) -> String {
-        format!(
-            "select relation, first_build, last_build from {}",
-            self.table("hooks")
         )
     }
 
@@ -838,18 +384,10 @@ impl Ledger {
     }
 }
 
-fn numbers(relations: &[RelationId]) -> String {
-    if relations.is_empty() {
-        return "null".to_owned();
-    }
-    let among: Vec<String> = relations.iter().map(|id| id.0.to_string()).collect();
-    among.join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{DUCKDB, POSTGRES, SNOWFLAKE};
+    use crate::dialect::{DUCKDB, POSTGRES, SNOWFLAKE, Upsert};
     use crate::sql;
 
     fn build(partition: i32) -> Build {
