@@ -73,10 +73,6 @@ impl Ledger {
                 "runs",
                 "run varchar not null primary key, expires timestamp not null",
             ),
-            format!(
-                "insert into {0} (layout) select {LAYOUT} where not exists (select 1 from {0})",
-                self.table("layout")
-            ),
         ];
         if self.dialect.ledger.upsert == Upsert::Locked {
             statements.push(format!(
@@ -93,10 +89,6 @@ impl Ledger {
             "alter table {} add column if not exists query_id varchar",
             self.table("builds")
         ));
-        statements.push(format!(
-            "update {0} set layout = {LAYOUT} where layout < {LAYOUT}",
-            self.table("layout")
-        ));
         if self.dialect.has_indexes {
             statements.push(format!(
                 "create index if not exists builds_of_relation on {} (relation, part, build)",
@@ -107,6 +99,15 @@ impl Ledger {
                 self.table("inputs")
             ));
         }
+        // Last of all, since nothing is made any more where this is found.
+        statements.push(format!(
+            "update {0} set layout = {LAYOUT} where layout < {LAYOUT}",
+            self.table("layout")
+        ));
+        statements.push(format!(
+            "insert into {0} (layout) select {LAYOUT} where not exists (select 1 from {0})",
+            self.table("layout")
+        ));
         statements
     }
 

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use daygrain::dialect::POSTGRES;
+use daygrain::ledger::Ledger;
+
 use crate::support::sandbox::paused_at;
 use crate::support::shop::{Shop, orders, totals};
+use crate::support::{drop_postgres_schemas, live};
 
 /// The places at which a publish can be stopped, and whether the day is the new one there.
 const PLACES: [(&str, bool); 7] = [
@@ -183,6 +187,30 @@ fn killed_at_any_time_one_more_run_makes_all_right() {
 #[test]
 fn killed_at_any_time_one_more_run_makes_all_right_on_postgres() {
     killed_at_any_time(&on_postgres("it_kill_times"));
+}
+
+/// The tables of the ledger are made one by one; whoever comes after a kill makes the rest.
+#[test]
+fn a_ledger_whose_making_was_cut_short_is_made_whole() {
+    let schema = "it_kill_ledger";
+    let models = [("orders", orders("")), ("totals", totals(""))];
+    let models = models.each_ref().map(|(name, text)| (*name, text.as_str()));
+    let shop = Shop::on_postgres(schema, &models);
+    shop.first_days(1);
+    let database = live::rows("select current_database()");
+    let ledger_schema = format!("{schema}_ledger");
+    let statements = Ledger::new(&POSTGRES, &database, &ledger_schema).create();
+    for made in 1..=statements.len() {
+        drop_postgres_schemas(&[schema, &ledger_schema]);
+        for statement in &statements[..made] {
+            live::by_hand(statement);
+        }
+        let last = &statements[made - 1];
+        let mut plan = shop.sandbox.command(&["plan", "--as-of", "2026-11-02"]);
+        assert!(plan.output().unwrap().status.success(), "plan after {last}");
+        ends_well(shop.sandbox.command(&["build", "--as-of", "2026-11-02"]));
+        assert_eq!(shop.built(), ["orders 01", "totals 01"], "after {last}");
+    }
 }
 
 /// Every day is seen whole while it is replaced again and again.

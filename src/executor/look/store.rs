@@ -101,7 +101,7 @@ impl<'a> Store<'a> {
             dialect.string_literal(&part.as_deref().unwrap_or_default().to_lowercase())
         };
         let there = format!(
-            "select count(*) as tables from information_schema.tables where lower(table_name) = 'layout' and lower(table_schema) = {} and lower(table_catalog) = {}",
+            "select count(*) as tables from information_schema.tables where lower(table_name) in ('layout', 'builds') and lower(table_schema) = {} and lower(table_catalog) = {}",
             literal(&schema.schema),
             literal(&schema.database)
         );
@@ -109,7 +109,7 @@ impl<'a> Store<'a> {
         let exists = there
             .rows
             .first()
-            .is_some_and(|row| ledger::number(row, 0) > 0);
+            .is_some_and(|row| ledger::number(row, 0) == 2);
         if exists {
             let layout = self.fetch(&self.ledger.read_layout())?;
             let (layout, builds) = layout.rows.first().map_or((0, 0), |row| {
@@ -134,8 +134,9 @@ impl<'a> Store<'a> {
             }
         }
         if self.mode == Look::Reading {
-            // One of an earlier release is read as far as it goes.
-            return Ok(exists);
+            // One of an earlier release is read as far as it goes; one whose making was cut short has
+            // no layout yet, and nothing to read.
+            return Ok(self.layout > 0);
         }
         // Several runs may make it at the same time: what one has made, the next finds.
         for statement in self.ledger.create() {
