@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use md5::{Digest, Md5};
@@ -13,7 +14,7 @@ use super::{Invocation, write_json};
 use crate::dialect::Dialect;
 use crate::files::write_atomic;
 use crate::manifest::json::{CompiledNode, IdsShape, Shapes};
-use crate::manifest::{Manifest, UniqueId};
+use crate::manifest::{Manifest, Node, UniqueId};
 use crate::relation::Quoting;
 use crate::secrets::Redactor;
 
@@ -39,7 +40,7 @@ pub struct ManifestDocument<'a> {
 const CHUNK: usize = 64;
 
 /// How many nodes are held as JSON at once.
-const BATCH: usize = 64 * CHUNK;
+const BATCH: usize = 32 * CHUNK;
 
 /// Writes `manifest.json`.
 ///
@@ -50,7 +51,10 @@ pub fn write_manifest(path: &Path, document: &ManifestDocument<'_>) -> io::Resul
 }
 
 /// Writes the document part by part: nodes are most of it, so several threads make their JSON.
-fn write_document(out: &mut impl Write, document: &ManifestDocument<'_>) -> io::Result<()> {
+fn write_document(
+    out: &mut (impl Write + Send),
+    document: &ManifestDocument<'_>,
+) -> io::Result<()> {
     let ManifestDocument {
         invocation,
         manifest,
@@ -124,33 +128,41 @@ fn write_part<'a, V: Serialize>(
 }
 
 fn write_nodes(
-    out: &mut impl Write,
+    out: &mut (impl Write + Send),
     manifest: &Manifest,
     shapes: &Shapes<'_>,
     secrets: &Redactor,
 ) -> io::Result<()> {
     let nodes: Vec<_> = manifest.nodes.iter().collect();
+    let texts = |nodes: &[(&UniqueId, &Arc<Node>)]| -> Vec<io::Result<Vec<u8>>> {
+        let texts = nodes.par_chunks(CHUNK).map(|nodes| {
+            let mut text = Vec::with_capacity(nodes.len() * 4096);
+            for (id, node) in nodes {
+                text.push(b',');
+                write_json(&mut text, secrets, id.as_str())?;
+                text.push(b':');
+                write_json(&mut text, secrets, &shapes.node(node))?;
+            }
+            Ok(text)
+        });
+        texts.collect()
+    };
     out.write_all(b"{")?;
-    for (batch, nodes) in nodes.chunks(BATCH).enumerate() {
-        let texts: Vec<io::Result<Vec<u8>>> = nodes
-            .par_chunks(CHUNK)
-            .map(|nodes| {
-                let mut text = Vec::with_capacity(nodes.len() * 4096);
-                for (id, node) in nodes {
-                    text.push(b',');
-                    write_json(&mut text, secrets, id.as_str())?;
-                    text.push(b':');
-                    write_json(&mut text, secrets, &shapes.node(node))?;
-                }
-                Ok(text)
-            })
-            .collect();
-        for (chunk, text) in texts.into_iter().enumerate() {
-            let text = text?;
-            let first = usize::from(batch == 0 && chunk == 0);
-            out.write_all(&text[first..])?;
-        }
+    let mut first = true;
+    let mut put = |batch: Vec<io::Result<Vec<u8>>>| {
+        batch.into_iter().try_for_each(|text| {
+            let comma = usize::from(std::mem::take(&mut first));
+            out.write_all(&text?[comma..])
+        })
+    };
+    // One batch is written while the next is made.
+    let mut made = Vec::new();
+    for nodes in nodes.chunks(BATCH) {
+        let (next, put) = rayon::join(|| texts(nodes), || put(std::mem::take(&mut made)));
+        put?;
+        made = next;
     }
+    put(made)?;
     out.write_all(b"}")
 }
 

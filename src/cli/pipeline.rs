@@ -357,6 +357,9 @@ pub fn parse_opened(
         }
     }
     let whole = put_together(manifest, graph, &main);
+    // Held to the end of the process: taking a whole project apart would be the last thing that one
+    // waits for.
+    std::mem::forget(Arc::clone(&whole.project));
     Ok(Parsed { parts, ..whole })
 }
 

@@ -20,6 +20,7 @@ use crate::executor::event::{Event, NodeResult, NodeStatus};
 use crate::executor::export;
 use crate::executor::look::Ask;
 use crate::executor::run::{self, OnFailure, RunOptions};
+use crate::executor::session::SessionShared;
 use crate::manifest::{ResourceType, UniqueId};
 use crate::planner::{Work, plan};
 
@@ -190,8 +191,6 @@ fn carry_out(invocation: &Invocation, job: Job) -> CommandResult {
     if !failed && matches!(job.work, Work::Build | Work::Run) {
         hint(invocation, &results);
     }
-    // The process ends: taking a whole project apart would be the last thing that one waits for.
-    std::mem::forget(parsed);
     Ok(if failed {
         Outcome::Failed
     } else {
@@ -394,8 +393,15 @@ pub fn carry_out_plan(
     let work = order.work;
     let started = std::time::Instant::now();
     let (mut results, mut interrupted, mut impossible) = (Vec::new(), false, None);
+    let mut closing = None;
     for (part, selected) in parsed.selected_parts(selected) {
-        let carried_out = carry_out_part(invocation, part, &selected, &order);
+        // The part before has left its database for this one to find as it is.
+        drop(closing.take());
+        let carried_out = invocation.sessions(part).and_then(|shared| {
+            let ended = carry_out_part(invocation, part, &shared, &selected, &order);
+            closing = Some(shared);
+            ended
+        });
         part.project.readers.close();
         match carried_out {
             Ok((ended, stopped)) => {
@@ -414,20 +420,27 @@ pub fn carry_out_plan(
     {
         return Err(wrong);
     }
-    invocation.report(Event::RunFinished {
-        results: results.clone(),
-        elapsed: started.elapsed(),
-        cancelled: interrupted,
-    });
-    pipeline::write_run_results(invocation, parsed, &results, started.elapsed())?;
-    if let Some(wrong) = impossible {
-        return Err(wrong);
-    }
-    // What builds has written one at its start, which holds all that is known if nothing was compiled.
-    let compiled = results.iter().any(|result| result.compiled_code.is_some());
-    if compiled || work == Work::Compile {
-        pipeline::write_compiled_manifest(invocation, parsed, &results)?;
-    }
+    let elapsed = started.elapsed();
+    // An embedded database writes itself down when it is closed, which takes as long as the rest here.
+    std::thread::scope(|threads| {
+        threads.spawn(move || drop(closing));
+        invocation.report(Event::RunFinished {
+            results: results.clone(),
+            elapsed,
+            cancelled: interrupted,
+        });
+        pipeline::write_run_results(invocation, parsed, &results, elapsed)?;
+        if let Some(wrong) = impossible {
+            return Err(wrong);
+        }
+        // What builds has written one at its start, which holds all that is known if nothing was
+        // compiled.
+        let compiled = results.iter().any(|result| result.compiled_code.is_some());
+        if compiled || work == Work::Compile {
+            pipeline::write_compiled_manifest(invocation, parsed, &results)?;
+        }
+        Ok(())
+    })?;
     Ok((results, interrupted))
 }
 
@@ -435,15 +448,15 @@ pub fn carry_out_plan(
 fn carry_out_part(
     invocation: &Invocation,
     part: &Parsed,
+    shared: &Arc<SessionShared>,
     selected: &BTreeSet<UniqueId>,
     order: &WorkOrder,
 ) -> Result<(Vec<Arc<NodeResult>>, bool), Vec<Diagnostic>> {
     let settings = &invocation.settings;
-    let shared = invocation.sessions(part)?;
     let (project, graph) = (&part.project, &part.graph);
     let plan = plan(&project.manifest, graph, selected, order.work);
     let (outbox, inbox) = channel();
-    let watch = interrupt::watch(outbox.clone(), &shared);
+    let watch = interrupt::watch(outbox.clone(), shared);
     let options = RunOptions {
         work: order.work,
         threads: settings
@@ -457,11 +470,10 @@ fn carry_out_part(
         ask: order.ask.clone(),
         lock_timeout: order.lock_timeout,
     };
-    let (mut results, stopped) =
-        run::run(project, graph, &shared, &plan, options, (outbox, inbox))?;
+    let (mut results, stopped) = run::run(project, graph, shared, &plan, options, (outbox, inbox))?;
     let exports = matches!(order.work, Work::Build | Work::Run) && !stopped;
     if exports && !watch.was_interrupted() {
-        let written = export::export(project, graph, &shared, selected, &order.ask, &results)?;
+        let written = export::export(project, graph, shared, selected, &order.ask, &results)?;
         results.extend(written);
     }
     Ok((results, stopped || watch.was_interrupted()))
