@@ -8,6 +8,7 @@ pub mod adopt;
 mod cache;
 mod comment;
 pub mod compile;
+mod crew;
 pub mod engine;
 pub mod event;
 mod expire;

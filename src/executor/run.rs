@@ -9,12 +9,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::compile::Shown;
+use super::crew::Crew;
 use super::engine::Engine;
 use super::event::{BatchFacts, Event, NodeFacts, NodeResult, NodeStatus, PartFacts};
 use super::look::{Ask, Look, follow, is_followed, look};
@@ -293,6 +295,13 @@ fn new_session(shared: &Arc<SessionShared>, thread: &str) -> Result<Arc<Session>
         })
 }
 
+/// How many short turns may be under way, where the database computes on our own processors.
+fn most_short_turns(project: &Project) -> Option<usize> {
+    let processors = std::thread::available_parallelism().ok();
+    let processors = processors.filter(|_| project.facts.dialect.profile.embedded);
+    processors.map(NonZero::get)
+}
+
 /// What a microbatch model's config says, where the work builds its batches.
 fn batched(node: &Node, work: Work) -> Option<&Microbatch> {
     let builds = matches!(work, Work::Run | Work::Build);
@@ -497,17 +506,17 @@ impl Loop<'_> {
 
     /// Hands steps to free workers until nothing is left to do.
     fn serve(&mut self, desks: &[Sender<Task>], inbox: &Receiver<Message>) {
-        let mut free: Vec<usize> = (0..desks.len()).rev().collect();
+        let mut crew = Crew::new(desks.len(), most_short_turns(self.project));
         loop {
             while let Ok(message) = inbox.try_recv() {
-                self.take(message, &mut free);
+                self.take(message, &mut crew);
             }
             while self.settle() {}
             while self.stopping.is_none()
-                && let Some(&worker) = free.last()
+                && let Some(worker) = crew.next(Instant::now())
                 && let Some(task) = self.next_task()
             {
-                free.pop();
+                crew.begins(worker, Instant::now());
                 self.running += 1;
                 desks[worker]
                     .send(task)
@@ -520,14 +529,16 @@ impl Loop<'_> {
             if self.running == 0 {
                 return;
             }
-            // A statement that was just starting escapes a cancellation, so it is asked again.
-            let patience = match self.shared.is_stopping() {
-                true => Duration::from_millis(200),
-                false => Duration::MAX,
+            let stops = self.shared.is_stopping();
+            let patience = match stops {
+                true => Some(Duration::from_millis(200)),
+                false => crew.patience(Instant::now()),
             };
-            match inbox.recv_timeout(patience) {
-                Ok(message) => self.take(message, &mut free),
-                Err(RecvTimeoutError::Timeout) => self.shared.cancel_all(),
+            match inbox.recv_timeout(patience.unwrap_or(Duration::MAX)) {
+                Ok(message) => self.take(message, &mut crew),
+                // A statement that was just starting escapes a cancellation, so it is asked again.
+                Err(RecvTimeoutError::Timeout) if stops => self.shared.cancel_all(),
+                Err(RecvTimeoutError::Timeout) => {}
                 // Every worker holds an end of the channel while it works.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -596,14 +607,14 @@ impl Loop<'_> {
         any
     }
 
-    fn take(&mut self, message: Message, free: &mut Vec<usize>) {
+    fn take(&mut self, message: Message, crew: &mut Crew) {
         match message {
             Message::BatchEnded {
                 worker,
                 step,
                 ended,
             } => {
-                free.push(worker);
+                crew.ends(worker);
                 self.running -= 1;
                 let moved = ended.moved;
                 let failed = !ended.failed.is_empty();
@@ -630,7 +641,7 @@ impl Loop<'_> {
                 step,
                 result,
             } => {
-                free.push(worker);
+                crew.ends(worker);
                 self.running -= 1;
                 self.end(step, *result);
             }
