@@ -1,6 +1,6 @@
 //! The comment that statements carry, so that a database's administrator knows where they come from.
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::{Project, QueryComment};
 use crate::jinja::context;
@@ -62,16 +62,25 @@ pub fn comment_for(project: &Project, node: Option<&Node>) -> Option<Comment> {
 
 fn default_comment(project: &Project, node: Option<&Node>) -> String {
     let facts = &project.facts;
-    let mut comment = json!({
-        "app": "daygrain",
-        "daygrain_version": env!("CARGO_PKG_VERSION"),
-        "profile_name": facts.profile,
-        "target_name": facts.target.get("name"),
-    });
-    if let Some(node) = node {
-        comment["node_id"] = node.unique_id.as_str().into();
-    }
-    comment.to_string()
+    let target = facts.target.get("name");
+    let comment = DefaultComment {
+        app: "daygrain",
+        daygrain_version: env!("CARGO_PKG_VERSION"),
+        profile_name: &facts.profile,
+        target_name: target.and_then(serde_json::Value::as_str),
+        node_id: node.map(|node| node.unique_id.as_str()),
+    };
+    serde_json::to_string(&comment).expect("text alone is always JSON")
+}
+
+#[derive(Serialize)]
+struct DefaultComment<'a> {
+    app: &'static str,
+    daygrain_version: &'static str,
+    profile_name: &'a str,
+    target_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_id: Option<&'a str>,
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::Project;
 use super::microbatch::Turn;
@@ -12,11 +11,11 @@ use super::reads::{BatchView, Narrowed, Narrowing};
 use super::resolver::NodeResolver;
 use super::session::Session;
 use crate::diagnostic::Diagnostic;
-use crate::jinja::Value;
-use crate::jinja::context::{self, ExecuteScope, Lazy, NodeState};
+use crate::jinja::context::{self, ConfigOf, ExecuteScope, Lazy, NodeState};
 use crate::jinja::language::{self, Scope};
 use crate::jinja::port::PartitionText;
-use crate::manifest::{Node, UniqueId, json, kwargs};
+use crate::jinja::{Reading, RefCall, Resolver, SourceCall, Value};
+use crate::manifest::{GenericTest, Node, UniqueId, json, kwargs};
 use crate::relation::Relation;
 use crate::source::Span;
 
@@ -53,7 +52,7 @@ impl Inlined {
 #[derive(Clone)]
 pub struct Shown {
     model: Lazy<Json>,
-    config: Lazy<IndexMap<String, Json>>,
+    config: ConfigOf,
     /// The partitions that are built, where any are.
     pub partitions: Option<BatchView>,
     /// The batch that is built, of a microbatch model.
@@ -68,7 +67,7 @@ impl Shown {
         let (project, whole, part) = (Arc::clone(project), Arc::clone(node), Arc::clone(node));
         Shown {
             model: Lazy::new(move || project.node_json(&whole)),
-            config: Lazy::new(move || json::config_shape(&part).into_iter().collect()),
+            config: Arc::new(move |key| json::config_value(&part, key)),
             partitions: None,
             turn: None,
             staged: None,
@@ -85,12 +84,12 @@ impl Shown {
 
     /// Of a microbatch model while one batch is built.
     pub fn of_batch(project: &Arc<Project>, node: &Arc<Node>, turn: Turn) -> Shown {
-        let mut config: IndexMap<_, _> = json::config_shape(node).into_iter().collect();
-        config.extend(context::batch_config(turn.batch));
+        let of_batch: Map<String, Json> = context::batch_config(turn.batch).into_iter().collect();
+        let shown = Shown::of(project, node);
         Shown {
-            config: config.into(),
+            config: laid_over(shown.config, of_batch),
             turn: Some(turn),
-            ..Shown::of(project, node)
+            ..shown
         }
     }
 
@@ -100,20 +99,24 @@ impl Shown {
     }
 
     /// What `config` shows.
-    pub fn config(&self) -> Lazy<IndexMap<String, Json>> {
-        self.config.clone()
+    pub fn config(&self) -> ConfigOf {
+        Arc::clone(&self.config)
     }
 
     /// What the materialization sees: a batch that goes on from what is there is no full refresh.
     pub fn to_materialize(&self) -> Shown {
         let mut shown = self.clone();
         if self.turn.as_ref().is_some_and(|turn| turn.goes_on) {
-            let mut config = IndexMap::clone(&self.config);
-            config.insert("full_refresh".to_owned(), false.into());
-            shown.config = config.into();
+            let goes_on = [("full_refresh".to_owned(), false.into())];
+            shown.config = laid_over(shown.config, goes_on.into_iter().collect());
         }
         shown
     }
+}
+
+/// A config over which other values are laid.
+fn laid_over(config: ConfigOf, over: Map<String, Json>) -> ConfigOf {
+    Arc::new(move |key| over.get(key).cloned().or_else(|| config(key)))
 }
 
 /// Makes the context in which a node's template and macros run.
@@ -125,20 +128,16 @@ pub fn node_scope(
     mut extra: Vec<(&'static str, Value)>,
 ) -> (Scope, Arc<NodeState>) {
     extra.push(("thread_id", Value::from(session.thread())));
-    let mut resolver = NodeResolver::for_node(project, node);
     if let Some(turn) = &shown.turn {
         extra.push(("model", turn.model.clone()));
-        resolver.batch = Some(turn.batch);
     }
-    if let Some(batch) = &shown.partitions {
-        resolver.partitions = Some((node.clone().into(), batch.clone()));
-    }
+    let resolver = resolver(project, node, shown);
     let graph_of = Arc::clone(project);
     let scope = ExecuteScope {
         package: Arc::clone(&node.package),
         this: Some(node.relation.clone()),
         model: shown.model.clone(),
-        config: shown.config.clone(),
+        config: shown.config(),
         graph: Arc::new(move || graph_of.graph_json().clone()),
         resolver: Arc::new(resolver),
         warehouse: Arc::clone(session) as Arc<dyn crate::jinja::Warehouse>,
@@ -155,6 +154,16 @@ pub fn node_scope(
         root,
     };
     (scope, state)
+}
+
+/// What a node's `ref` and `source` mean.
+fn resolver(project: &Arc<Project>, node: &Node, shown: &Shown) -> NodeResolver {
+    let mut resolver = NodeResolver::for_node(project, node);
+    resolver.batch = shown.turn.as_ref().map(|turn| turn.batch);
+    if let Some(batch) = &shown.partitions {
+        resolver.partitions = Some((node.clone().into(), batch.clone()));
+    }
+    resolver
 }
 
 /// Compiles a node.
@@ -275,33 +284,72 @@ fn render(
     node: &Node,
     shown: &Shown,
 ) -> Result<String, Box<Diagnostic>> {
-    let extra = test_arguments(project, session, node, shown)?;
-    let (scope, _) = node_scope(project, session, node, shown, extra);
+    let (scope, _) = node_scope(project, session, node, shown, Vec::new());
+    if let Some(test) = node.test.as_ref().and_then(|test| test.generic.as_ref()) {
+        return render_test(project, node, test, shown, &scope);
+    }
     let template = project.engine.compile(&node.file)?;
     project.engine.render(&template, &scope)
 }
 
-/// The arguments of a generic test, rendered: what its template passes on to the test's macro.
-fn test_arguments(
+/// Calls a generic test's macro with its arguments. That is all that the test's template does, whose
+/// `config` was read when it was parsed.
+fn render_test(
     project: &Arc<Project>,
-    session: &Arc<Session>,
     node: &Node,
+    test: &GenericTest,
     shown: &Shown,
-) -> Result<Vec<(&'static str, Value)>, Box<Diagnostic>> {
-    let Some(test) = node.test.as_ref().and_then(|test| test.generic.as_ref()) else {
-        return Ok(Vec::new());
-    };
-    let (scope, _) = node_scope(project, session, node, shown, Vec::new());
+    scope: &Scope,
+) -> Result<String, Box<Diagnostic>> {
+    let engine = &project.engine;
     let span = match &node.patch_span {
         Some(span) => span.clone(),
         None => Span::new(&node.file, 0..node.file.text.len()),
     };
-    let mut render = |text: &str| project.engine.render_native(text, &span, &scope);
-    let arguments = kwargs::render_kwargs(&test.arguments, &mut render)?;
-    let arguments = arguments
-        .into_iter()
-        .map(|(name, value)| (Value::from(name), value));
-    Ok(vec![(kwargs::KWARGS, language::dict(arguments))])
+    let arguments = kwargs::render_kwargs(&test.arguments, &mut |text| match judged_relation(
+        project, node, shown, text,
+    ) {
+        Some(relation) => engine.call(kwargs::SUBQUERY, &[relation], &[], scope),
+        None => engine.render_native(text, &span, scope),
+    })?;
+    let arguments: Vec<_> = arguments
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
+    let rendered = engine.call(&test.macro_name(), &[], &arguments, scope)?;
+    Ok(language::py_str(&rendered))
+}
+
+/// The relation that a test judges, where the text names it and no macro of the project gives `ref` or
+/// `source` another meaning. Anything odd about it is left to the template, which says what and where.
+fn judged_relation(
+    project: &Arc<Project>,
+    node: &Node,
+    shown: &Shown,
+    text: &str,
+) -> Option<Value> {
+    let (function, mut names) = kwargs::judged_call(text)?;
+    if project.engine.find(&node.package, function).is_some() {
+        return None;
+    }
+    let resolver = resolver(project, node, shown);
+    let last = names.pop()?;
+    let relation = match (function, names.as_slice()) {
+        ("ref", []) => resolver.resolve_ref(&RefCall {
+            package: None,
+            name: last,
+            version: None,
+            reading: Reading::default(),
+        }),
+        ("source", [source]) => resolver.resolve_source(&SourceCall {
+            source: source.clone(),
+            table: last,
+            reading: Reading::default(),
+        }),
+        _ => return None,
+    };
+    let dialect = project.facts.dialect;
+    Some(context::relation_value(dialect, &relation.ok()?))
 }
 
 /// Writes common table expressions in front of a query, before those that it has itself.

@@ -12,9 +12,9 @@ use super::session::Session;
 use super::{Project, locate, seed};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::files;
-use crate::jinja::language::Scope;
+use crate::jinja::language::{MacroInfo, Scope};
 use crate::jinja::port::{CacheChange, QueryOutcome, TemplateMessage};
-use crate::jinja::{Value, Warehouse, context};
+use crate::jinja::{Value, Warehouse, builtin, context};
 use crate::manifest::{Node, ResourceType};
 use crate::planner::Work;
 use crate::source::{SourceFile, Span};
@@ -310,12 +310,32 @@ pub(super) fn in_model_session<T, E>(
     refused: impl Fn(Box<Diagnostic>) -> E,
     work: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
+    if !sets_sessions(project, &scope.package) {
+        return work();
+    }
     let call = |name, args: &[Value]| project.engine.call(name, args, &[], scope);
-    let before = call("begin_model_session", &[]).map_err(&refused)?;
+    let before = call(BEGIN_SESSION, &[]).map_err(&refused)?;
     let done = work();
     // What was done is done: a failure here is the connection's, and the next statement has it.
-    let _ = call("end_model_session", &[before]);
+    let _ = call(END_SESSION, &[before]);
     done
+}
+
+const BEGIN_SESSION: &str = "begin_model_session";
+const END_SESSION: &str = "end_model_session";
+
+/// Tells whether the macros around a model's turn do anything: those that every database has do
+/// not, and need not be called twice a node.
+fn sets_sessions(project: &Project, package: &str) -> bool {
+    let engine = &project.engine;
+    [BEGIN_SESSION, END_SESSION].into_iter().any(|name| {
+        let called = engine.find(package, name);
+        let done = engine.find_dispatched(package, name, Some(builtin::PACKAGE));
+        let empty = |found: Option<&MacroInfo>| {
+            found.is_some_and(|found| *found.package == *builtin::PACKAGE)
+        };
+        !(empty(called) && empty(done))
+    })
 }
 
 /// Databases cut names that are too long, so that two relations may become one.

@@ -103,7 +103,7 @@ pub fn plain_scope(
             package: Arc::clone(&package),
             this: None,
             model: serde_json::Value::Null.into(),
-            config: indexmap::IndexMap::new().into(),
+            config: Arc::new(|_| None),
             graph: Arc::new(move || graph_of.graph_json().clone()),
             resolver: Arc::new(resolver),
             warehouse: Arc::clone(session) as Arc<dyn Warehouse>,

@@ -6,8 +6,19 @@ use crate::diagnostic::Diagnostic;
 use crate::jinja::Value;
 use crate::jinja::language::{dict, from_json, list};
 
-/// The name under which a generic test's code finds its arguments.
-pub const KWARGS: &str = "_dbt_generic_test_kwargs";
+/// The macro that says what a generic test reads of the node that it judges.
+pub const SUBQUERY: &str = "get_where_subquery";
+
+/// The text of a test's argument `model`, of a call such as `ref('orders')`.
+pub fn judged_text(call: &str) -> String {
+    format!("{{{{ {SUBQUERY}({call}) }}}}")
+}
+
+/// The call in such a text, as [`literal_call`] reads it.
+pub fn judged_call(text: &str) -> Option<(&str, Vec<String>)> {
+    let rest = text.strip_prefix("{{ ")?.strip_prefix(SUBQUERY)?;
+    literal_call(rest.strip_prefix('(')?.strip_suffix(") }}")?)
+}
 
 /// Renders arguments natively, as dbt does before it calls the test's macro.
 ///
@@ -71,6 +82,29 @@ pub fn looks_like_call(text: &str) -> bool {
         && !text.contains('\n')
 }
 
+/// Reads a call of a function with plain text as arguments, such as `ref('a', "b")`.
+pub fn literal_call(text: &str) -> Option<(&str, Vec<String>)> {
+    let (function, rest) = text.trim().split_once('(')?;
+    let mut rest = rest.strip_suffix(')')?.trim();
+    let mut arguments = Vec::new();
+    while !rest.is_empty() {
+        let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+        let end = rest[1..].find(quote)? + 1;
+        let argument = &rest[1..end];
+        if argument.contains('\\') {
+            return None;
+        }
+        arguments.push(argument.to_owned());
+        rest = rest[end + 1..].trim_start();
+        rest = match rest.strip_prefix(',') {
+            Some(more) => more.trim_start(),
+            None if rest.is_empty() => rest,
+            None => return None,
+        };
+    }
+    Some((function.trim_end(), arguments))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -115,5 +149,45 @@ mod tests {
                 ("quote", json!(false)),
             ]
         );
+    }
+
+    #[test]
+    fn calls_with_plain_text_are_read_and_others_are_not() {
+        let read = |text| {
+            literal_call(text).map(|(function, names)| (function.to_owned(), names.join("|")))
+        };
+        assert_eq!(
+            read(" ref( 'a' , \"b\" ) "),
+            Some(("ref".to_owned(), "a|b".to_owned()))
+        );
+        assert_eq!(
+            read("source('a','b')"),
+            Some(("source".to_owned(), "a|b".to_owned()))
+        );
+        assert_eq!(read("ref(a)"), None);
+        assert_eq!(read("ref('a') ~ ')'"), None);
+        assert_eq!(read("ref('a', v=1)"), None);
+        assert_eq!(read("plain"), None);
+    }
+
+    #[test]
+    fn the_judged_node_is_read_back_from_its_text() {
+        for (call, function, names) in [
+            ("ref('orders')", "ref", vec!["orders"]),
+            ("source('s', 't')", "source", vec!["s", "t"]),
+        ] {
+            let text = judged_text(call);
+            let read = judged_call(&text).expect("it was written so");
+            assert_eq!(
+                (read.0, read.1),
+                (
+                    function,
+                    names.iter().map(|name| (*name).to_owned()).collect()
+                )
+            );
+        }
+        assert_eq!(judged_call("{{ ref('orders') }}"), None);
+        assert_eq!(judged_call("{{ get_where_subquery(ref('a')) }} x"), None);
+        assert_eq!(judged_call("{{ get_where_subquery(ref('a'), 1) }}"), None);
     }
 }

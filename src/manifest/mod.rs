@@ -22,6 +22,10 @@ pub use parse::{Connection, parse};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+
+/// Things by their unique ids.
+pub type ById<T> = IndexMap<UniqueId, Arc<T>, FxBuildHasher>;
 
 /// Everything that was parsed.
 #[derive(Debug, Default)]
@@ -29,17 +33,17 @@ pub struct Manifest {
     /// The root project's name.
     pub project: Arc<str>,
     /// Models, seeds, tests, analyses, operations (`on-run-start`): enabled ones, by unique id, sorted.
-    pub nodes: IndexMap<UniqueId, Arc<Node>>,
+    pub nodes: ById<Node>,
     /// Sources, by unique id, sorted.
-    pub sources: IndexMap<UniqueId, Arc<Source>>,
+    pub sources: ById<Source>,
     /// What writes the files of sources, by the source's unique id, sorted.
-    pub exports: IndexMap<UniqueId, Arc<Export>>,
+    pub exports: ById<Export>,
     /// Macros, by unique id, sorted.
-    pub macros: IndexMap<UniqueId, Arc<Macro>>,
+    pub macros: ById<Macro>,
     /// Blocks of `{% docs %}`, by unique id, sorted.
-    pub docs: IndexMap<UniqueId, Arc<DocBlock>>,
+    pub docs: ById<DocBlock>,
     /// Nodes that their config disabled, and tests of what is not there.
-    pub disabled: IndexMap<UniqueId, Arc<Node>>,
+    pub disabled: ById<Node>,
     /// Sources that their config disabled.
-    pub disabled_sources: IndexMap<UniqueId, Arc<Source>>,
+    pub disabled_sources: ById<Source>,
 }

@@ -213,6 +213,16 @@ pub struct GenericTest {
     pub arguments: serde_json::Map<String, Json>,
 }
 
+impl GenericTest {
+    /// The macro that it calls, with its package where one was named.
+    pub fn macro_name(&self) -> String {
+        match &self.namespace {
+            Some(package) => format!("{package}.test_{}", self.name),
+            None => format!("test_{}", self.name),
+        }
+    }
+}
+
 /// A column that YAML declares.
 #[derive(Clone, Debug, Default)]
 pub struct ColumnInfo {

@@ -767,7 +767,7 @@ fn the_sql_of_snowflake_parses() {
                 package: "shop".into(),
                 this: Some(this),
                 model: model.into(),
-                config: config.into(),
+                config: Arc::new(move |key| config.get(key).cloned()),
                 graph: Arc::new(|| json!({})),
                 resolver: Arc::new(Names(&SNOWFLAKE, "main".into())),
                 warehouse: Arc::clone(&paper) as Arc<dyn Warehouse>,

@@ -25,7 +25,8 @@ pub(super) fn object(context: &Arc<Context>) -> Value {
 
 /// What a node's config holds where nobody set it. Keys that dbt knows and leaves empty are null.
 fn default_of(context: &Context, key: &str) -> Option<Json> {
-    let resource = match context.config.get("materialized").and_then(Json::as_str) {
+    let materialized = (context.config)("materialized");
+    let resource = match materialized.as_ref().and_then(Json::as_str) {
         Some(kind @ ("test" | "seed")) => kind,
         Some(_) => "model",
         None => {
@@ -77,11 +78,8 @@ fn lookup(context: &Context, key: &str) -> Option<Json> {
         "post_hook" => "post-hook",
         key => key,
     };
-    context
-        .config
-        .get(key)
-        .or_else(|| context.config.get(other))
-        .cloned()
+    (context.config)(key)
+        .or_else(|| (context.config)(other))
         .or_else(|| default_of(context, other))
 }
 

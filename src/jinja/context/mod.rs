@@ -47,6 +47,9 @@ pub const DBT_VERSION: &str = "1.11.16";
 pub type DocsLookup =
     Arc<dyn Fn(Option<&str>, &str) -> Result<Arc<str>, Box<Diagnostic>> + Send + Sync>;
 
+/// Finds what a node's config holds under a key.
+pub type ConfigOf = Arc<dyn Fn(&str) -> Option<Json> + Send + Sync>;
+
 /// What all templates of a command share.
 #[derive(Clone)]
 pub struct ProjectFacts {
@@ -95,7 +98,7 @@ pub struct ExecuteScope {
     /// What `model` shows: the node in its manifest shape.
     pub model: Lazy<Json>,
     /// What `config.get` shows: the merged configuration.
-    pub config: Lazy<IndexMap<String, Json>>,
+    pub config: ConfigOf,
     /// What `graph` shows: nodes, sources and so on in their manifest shapes; made at first use.
     pub graph: Arc<dyn Fn() -> Json + Send + Sync>,
     /// Names to relations.
@@ -162,7 +165,7 @@ pub fn parse_context(
     let context = Context {
         this: Some(scope.this),
         model: scope.model.into(),
-        config: scope.config.into(),
+        config: Arc::new(move |key| scope.config.get(key).cloned()),
         ..blank(project, scope.package, Mode::Parse)
     };
     let collected = Arc::clone(&context.collected);
@@ -218,7 +221,7 @@ fn blank(project: &Arc<ProjectFacts>, package: Arc<str>, mode: Mode) -> Context 
         package,
         mode,
         this: None,
-        config: IndexMap::new().into(),
+        config: Arc::new(|_| None),
         model: Json::Null.into(),
         graph: None,
         resolver: None,

@@ -14,10 +14,10 @@ use serde_json::{Map, Value as Json};
 use super::callable::namespace;
 use super::relation::relation_value;
 use super::{
-    DBT_VERSION, Lazy, NodeState, ProjectFacts, adapter, column, config, exceptions, functions,
-    modules, partition, refs, relation, results,
+    ConfigOf, DBT_VERSION, Lazy, NodeState, ProjectFacts, adapter, column, config, exceptions,
+    functions, modules, partition, refs, relation, results,
 };
-use crate::jinja::language::{from_json, list};
+use crate::jinja::language::{dict_later, from_json, list};
 use crate::jinja::port::{Collected, PartitionText, Resolver, Warehouse};
 use crate::relation::Relation;
 
@@ -38,7 +38,7 @@ pub(super) struct Context {
     pub package: Arc<str>,
     pub mode: Mode,
     pub this: Option<Relation>,
-    pub config: Lazy<IndexMap<String, Json>>,
+    pub config: ConfigOf,
     pub model: Lazy<Json>,
     pub graph: Option<Arc<dyn Fn() -> Json + Send + Sync>>,
     pub resolver: Option<Arc<dyn Resolver>>,
@@ -167,7 +167,7 @@ impl Context {
             "model" => self
                 .made
                 .model
-                .get_or_init(|| from_json(&self.model))
+                .get_or_init(|| dict_later(self.model.clone()))
                 .clone(),
             "graph" => self.made.graph.get_or_init(|| self.make_graph()).clone(),
             "execute" => Value::from(self.executes()),

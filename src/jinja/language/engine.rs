@@ -14,7 +14,7 @@ use super::macros::{MacroValue, Program};
 use super::native;
 use super::parser::{Kind, Mentions, Parsed, parse};
 use super::syntax::Syntax;
-use super::{Lookup, MacroFile, MacroInfo, Scope, environment, methods, py_str};
+use super::{Lookup, MacroFile, MacroInfo, Scope, environment, forward, methods, py_str};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::source::{SourceFile, Span};
 
@@ -61,6 +61,8 @@ pub(crate) struct Inner {
     pub syntax: Syntax,
     pub lookup: Lookup,
     infos: Vec<MacroInfo>,
+    /// Of the macros that are materializations, the one that counts, by its name.
+    materializations: FxHashMap<Arc<str>, usize>,
     /// The macros of each package, and of `dbt` those of all built-in packages.
     packages: FxHashMap<Arc<str>, Arc<Table>>,
     package_values: FxHashMap<Arc<str>, Value>,
@@ -68,6 +70,8 @@ pub(crate) struct Inner {
     scopes: FxHashMap<Arc<str>, Arc<Table>>,
     /// What a template of a package without macros sees.
     root_scope: Arc<Table>,
+    /// Whether a macro or a package has a name of [`forward::RELIES_ON`].
+    pub renames: bool,
 }
 
 impl Inner {
@@ -207,6 +211,10 @@ impl Engine {
         if !lookup.builtin.is_empty() {
             packages.insert(Arc::from("dbt"), builtin);
         }
+        let renames = forward::RELIES_ON.into_iter().any(|name| {
+            let mut tables = packages.values();
+            packages.contains_key(name) || tables.any(|table| table.index(name).is_some())
+        });
         let package_values = packages
             .iter()
             .map(|(name, table)| {
@@ -217,16 +225,19 @@ impl Engine {
                 (Arc::clone(name), Value::from_object(package))
             })
             .collect();
+        let materializations = materializations(&infos, &lookup);
         let inner = Inner {
             env: environment::environment(Parts::Refused),
             parse_env: environment::environment(Parts::Undefined),
             syntax,
             lookup,
             infos,
+            materializations,
             packages,
             package_values,
             scopes,
             root_scope,
+            renames,
         };
         (Engine::from_inner(Arc::new(inner)), diagnostics)
     }
@@ -271,27 +282,13 @@ impl Engine {
     /// Finds the materialization for a dialect: `materialization_<name>_<dialect>`, else `.._default`;
     /// the root project's before packages' before built-in ones.
     pub fn find_materialization(&self, name: &str) -> Option<&MacroInfo> {
-        let lookup = &self.inner.lookup;
-        let rank = |info: &MacroInfo| {
-            if info.package == lookup.root {
-                0
-            } else {
-                match lookup
-                    .builtin
-                    .iter()
-                    .position(|package| *package == info.package)
-                {
-                    None => 1,
-                    Some(at) => 2 + at,
-                }
-            }
-        };
-        [&*lookup.dialect, "default"]
+        let inner = &self.inner;
+        [&*inner.lookup.dialect, "default"]
             .into_iter()
             .find_map(|adapter| {
                 let full = format!("materialization_{name}_{adapter}");
-                let candidates = self.inner.infos.iter().filter(|info| *info.name == *full);
-                candidates.min_by_key(|info| rank(info))
+                let found = inner.materializations.get(&*full)?;
+                inner.infos.get(*found)
             })
     }
 
@@ -513,6 +510,29 @@ impl Engine {
             site: None,
         }
     }
+}
+
+/// The materializations by name: the root project's, else a package's, else a built-in one.
+fn materializations(infos: &[MacroInfo], lookup: &Lookup) -> FxHashMap<Arc<str>, usize> {
+    let rank = |info: &MacroInfo| match info.package == lookup.root {
+        true => 0,
+        false => {
+            let mut builtin = lookup.builtin.iter();
+            let at = builtin.position(|package| *package == info.package);
+            at.map_or(1, |at| 2 + at)
+        }
+    };
+    let mut found: FxHashMap<Arc<str>, usize> = FxHashMap::default();
+    for (at, info) in infos.iter().enumerate() {
+        if !info.name.starts_with("materialization_") {
+            continue;
+        }
+        let best = found.entry(Arc::clone(&info.name)).or_insert(at);
+        if rank(info) < rank(&infos[*best]) {
+            *best = at;
+        }
+    }
+    found
 }
 
 /// Whether a text holds any tag.

@@ -121,7 +121,16 @@ impl Fault {
 
     /// Takes an error that leaves a program, and adds the place where it happened there.
     pub fn leave(error: &Error, origin: &Origin, names: &dyn Fn() -> Vec<String>) -> Fault {
-        let range = error.range().unwrap_or(0..0);
+        Fault::leave_at(error, origin, error.range().unwrap_or(0..0), names)
+    }
+
+    /// The same of a program that knows the place itself.
+    pub fn leave_at(
+        error: &Error,
+        origin: &Origin,
+        range: Range<usize>,
+        names: &dyn Fn() -> Vec<String>,
+    ) -> Fault {
         let mut fault = match find::<Fault>(error) {
             Some(fault) => fault.clone(),
             None => {

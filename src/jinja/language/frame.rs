@@ -77,6 +77,44 @@ impl Frame {
 }
 
 impl Rendering {
+    /// Finds the macro of a dispatch; see [`dispatch`].
+    pub fn dispatch(&self, name: &str, namespace: Option<&str>) -> Result<Value, Error> {
+        let engine = &self.engine;
+        let packages = engine.dispatch_order(namespace);
+        let prefixes = [&*engine.lookup.dialect, "default"];
+        for package in &packages {
+            for prefix in prefixes {
+                let full = format!("{prefix}__{name}");
+                let found = match package {
+                    Some(package) => engine.table_of(package).and_then(|table| table.find(&full)),
+                    None => self.table.find(&full),
+                };
+                if let Some(found) = found {
+                    return Ok(found);
+                }
+            }
+        }
+        let tried = packages.iter().flat_map(|package| {
+            prefixes.map(|prefix| match package {
+                Some(package) => format!("`{package}.{prefix}__{name}`"),
+                None => format!("`{prefix}__{name}`"),
+            })
+        });
+        let tried: Vec<String> = tried.collect();
+        let diagnostic = Diagnostic::error(
+            Code::UndefinedMacro,
+            format!("`adapter.dispatch` found no macro for `{name}`"),
+        )
+        .note(format!("searched for {}", tried.join(", ")));
+        Err(raise(diagnostic))
+    }
+
+    /// Whether `adapter` and `return` mean here what they mean in dbt.
+    pub fn has_usual_names(&self) -> bool {
+        let root = self.scope.root.as_object();
+        !self.engine.renames && root.is_some_and(|root| root.get_value_by_str("adapter").is_some())
+    }
+
     /// Names that a template may call, for near names.
     pub fn names(&self) -> Vec<String> {
         let mut names = self.table.names();
@@ -262,28 +300,5 @@ pub fn dispatch(
         ));
         return Err(raise(diagnostic));
     }
-    let engine = &frame.rendering.engine;
-    let mut tried = Vec::new();
-    for package in engine.dispatch_order(namespace) {
-        for prefix in [&*engine.lookup.dialect, "default"] {
-            let full = format!("{prefix}__{name}");
-            let found = match &package {
-                Some(package) => engine.table_of(package).and_then(|table| table.find(&full)),
-                None => frame.rendering.table.find(&full),
-            };
-            if let Some(found) = found {
-                return Ok(found);
-            }
-            tried.push(match &package {
-                Some(package) => format!("`{package}.{full}`"),
-                None => format!("`{full}`"),
-            });
-        }
-    }
-    let diagnostic = Diagnostic::error(
-        Code::UndefinedMacro,
-        format!("`adapter.dispatch` found no macro for `{name}`"),
-    )
-    .note(format!("searched for {}", tried.join(", ")));
-    Err(raise(diagnostic))
+    frame.rendering.dispatch(name, namespace)
 }

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use minijinja::machinery::{CodeGenerator, Instructions, eval, make_string_output};
-use minijinja::value::{Object, ObjectRepr};
+use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, State, Value};
 
 use super::fault::{Fault, Origin, raise, returned};
+use super::forward::Forward;
 use super::frame::{Frame, Rendering};
 use super::methods::split_kwargs;
 use super::native::Nodes;
 use super::parser::{Expr, Mentions, Stmt};
+use super::py_str;
 use super::values::{dict, tuple};
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::source::Span;
@@ -126,6 +129,8 @@ pub(crate) struct MacroDef {
     pub package: Arc<str>,
     pub origin: Arc<Origin>,
     pub parameters: Vec<Parameter>,
+    /// What is done instead of running the body, where it only dispatches.
+    pub forward: Option<Forward>,
     /// Made when the macro is first called: most of those that a project could call never are.
     body: LazyLock<Program, Box<dyn FnOnce() -> Program + Send>>,
     uses_varargs: bool,
@@ -143,7 +148,9 @@ impl MacroDef {
         body: Vec<Stmt>,
         mentions: &Mentions,
     ) -> MacroDef {
+        let is_parameter = |name: &str| parameters.iter().any(|known| known.name == name);
         MacroDef {
+            forward: Forward::of(&body, &is_parameter),
             name: Arc::from(name),
             package: Arc::clone(package),
             origin: Arc::clone(origin),
@@ -258,10 +265,9 @@ impl MacroValue {
             origin: Arc::clone(&def.origin),
             site: site.clone(),
         };
-        let leave = |error: Error| -> Error {
-            let mut fault = Fault::leave(&error, &def.origin, &|| rendering.names());
-            fault.left = Some(Arc::clone(&def.name));
-            fault.into_error()
+        let leave = |error: Error| {
+            let range = error.range().unwrap_or(0..0);
+            self.leave(&error, range, rendering)
         };
         let mut locals = self.bind(args)?;
         for parameter in &def.parameters {
@@ -280,6 +286,12 @@ impl MacroValue {
             };
             locals.push((parameter.name, value));
         }
+        if let Some(forward) = &def.forward
+            && !self.is_local
+            && rendering.has_usual_names()
+        {
+            return self.forward(forward, env, rendering, (depth + 1, site), &locals);
+        }
         self.add_captured(rendering, &mut locals);
         match def.body.run(env, frame(locals)) {
             Ok((text, _)) => Ok(Value::from(text)),
@@ -290,6 +302,39 @@ impl MacroValue {
                 None => Err(leave(error)),
             },
         }
+    }
+
+    /// Does what the body would: calls what the dispatch finds, and returns or prints its value.
+    fn forward(
+        self: &Arc<Self>,
+        forward: &Forward,
+        env: &Environment<'_>,
+        rendering: &Arc<Rendering>,
+        (depth, site): (u32, Option<Span>),
+        locals: &[(&'static str, Value)],
+    ) -> Result<Value, Error> {
+        let found = rendering
+            .dispatch(&forward.name, forward.namespace.as_deref())
+            .map_err(|error| self.leave(&error, forward.dispatch.clone(), rendering))?;
+        let arguments = forward.arguments(locals);
+        let found = found.downcast_object::<MacroValue>();
+        let found = found.expect("a table of macros holds nothing else");
+        match found.invoke(env, rendering, depth, site, &arguments) {
+            Ok(value) if forward.returns || value.kind() == ValueKind::String => Ok(value),
+            Ok(value) => Ok(Value::from(py_str(&value))),
+            Err(error) => match returned(&error) {
+                Some(value) => Ok(value),
+                None => Err(self.leave(&error, forward.call.clone(), rendering)),
+            },
+        }
+    }
+
+    /// Adds to an error the place in this macro that it comes from.
+    fn leave(&self, error: &Error, range: Range<usize>, rendering: &Rendering) -> Error {
+        let def = &self.def;
+        let mut fault = Fault::leave_at(error, &def.origin, range, &|| rendering.names());
+        fault.left = Some(Arc::clone(&def.name));
+        fault.into_error()
     }
 
     fn add_captured(

@@ -26,6 +26,7 @@ mod expression;
 mod fault;
 mod filters;
 mod format;
+mod forward;
 mod frame;
 mod lexer;
 mod lowered;
@@ -55,7 +56,8 @@ pub use format::{py_repr, py_str};
 pub use frame::{call_span, current_package, dispatch, engine_of, lookup, scope_of};
 pub use methods::{bind, kwargs, split_kwargs, wrong_arguments};
 pub use values::{
-    PyDict, PyList, dict, from_json, items, list, pairs, to_json, tuple, type_error, type_name,
+    PyDict, PyList, dict, dict_later, from_json, items, list, pairs, to_json, tuple, type_error,
+    type_name,
 };
 
 use crate::source::{SourceFile, Span};

@@ -444,3 +444,78 @@ proptest::proptest! {
         }
     }
 }
+
+/// `adapter` as far as these tests need it.
+#[derive(Debug)]
+struct Dispatcher;
+
+impl Object for Dispatcher {
+    fn call_method(
+        self: &Arc<Self>,
+        state: &mut State<'_, '_>,
+        _: &str,
+        args: &[Value],
+    ) -> Result<Value, minijinja::Error> {
+        let word = |at: usize| args.get(at).and_then(Value::as_str);
+        dispatch(state, word(0).unwrap_or_default(), word(1))
+    }
+}
+
+#[test]
+fn macros_that_only_dispatch_do_what_their_text_says() {
+    let files = [
+        file(
+            "shop",
+            "macros/a.sql",
+            "{% macro given(a, b=2) %}{{ return(adapter.dispatch('given')(a, b)) }}{% endmacro %}
+             {% macro default__given(a, b) %}{{ return([a, b]) }}{% endmacro %}
+             {% macro printed(a='x') %}{{ adapter.dispatch('printed')(b=a) }}{% endmacro %}
+             {% macro toy__printed(b) %} <{{ b }}> {% endmacro %}
+             {% macro listed() %}{{ adapter.dispatch('listed')() }}{% endmacro %}
+             {% macro default__listed() %}{{ return([1, none]) }}{% endmacro %}
+             {% macro nothing() %}{{ return(adapter.dispatch('nothing')()) }}{% endmacro %}
+             {% macro default__nothing() %}{% do return(none) %}{% endmacro %}
+             {% macro loops(a) %}{{ adapter.dispatch('loops')(a) }}{% endmacro %}
+             {% macro default__loops(a) %}{{ loops(a) }}{% endmacro %}
+             {% macro lacks(a) %}{{ return(adapter.dispatch('lacks', 'utils')(a)) }}{% endmacro %}
+             {% macro fails(a) %}{{ return(adapter.dispatch('fails')(a, 7)) }}{% endmacro %}
+             {% macro default__fails(a) %}{{ a }}{% endmacro %}
+             {% macro refuses(a) %}
+                {{ return(adapter.dispatch('refuses')(a)) }}
+             {% endmacro %}
+             {% macro default__refuses(a) %}{{ fail(a) }}{% endmacro %}",
+        ),
+        file("utils", "macros/u.sql", "{% macro other() %}{% endmacro %}"),
+    ];
+    // A macro named `adapter`, even where no template sees it, has them run as they are written.
+    let mut as_written = files.to_vec();
+    let named = "{% macro adapter() %}{% endmacro %}";
+    as_written.push(file("unseen", "macros/n.sql", named));
+    let (quick, slow) = (engine(&files), engine(&as_written));
+    let mut seen = Vec::new();
+    for text in [
+        "{{ given(1) }}|{{ given(1, b=3) }}|{{ given()[0] is undefined }}",
+        "[{{ printed() }}][{{ printed('y') | trim }}]",
+        "{{ listed() }} {{ listed() is string }} {{ nothing() is none }}",
+        "{{ loops(1) }}",
+        "{{ lacks(1) }}",
+        "{{ fails(1) }}",
+        "{{ given(1, 2, 3) }}",
+        "a\n{{ refuses('no') }}",
+    ] {
+        let root = || {
+            dict([
+                (Value::from("adapter"), Value::from_object(Dispatcher)),
+                (Value::from("fail"), Value::from_function(fail)),
+            ])
+        };
+        let shown = |engine: &Engine| match render(engine, text, root()) {
+            Ok(text) => text,
+            Err(diagnostic) => diagnostic.render(false),
+        };
+        assert_eq!(shown(&quick), shown(&slow), "{text}");
+        seen.push(shown(&quick));
+    }
+    insta::assert_snapshot!(seen[..3].join("\n"));
+    insta::assert_snapshot!(seen[7]);
+}

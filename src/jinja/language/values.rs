@@ -4,13 +4,14 @@
 //! work on it. Never renders text: that is [`super::format`].
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use indexmap::IndexMap;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 use rustc_hash::FxBuildHasher;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::format::write_repr;
 use super::methods;
@@ -25,9 +26,10 @@ pub struct PyList {
 }
 
 /// A Python dict, in insertion order.
-#[derive(Debug, Default)]
 pub struct PyDict {
-    entries: Mutex<Entries>,
+    entries: OnceLock<Mutex<Entries>>,
+    /// Makes the entries of a dict that nobody has looked into yet.
+    make: Option<Box<dyn Fn() -> Entries + Send + Sync>>,
 }
 
 /// Makes a list.
@@ -40,8 +42,28 @@ pub fn list(items: Vec<Value>) -> Value {
 /// Makes a dict; of equal keys the last value counts.
 pub fn dict(entries: impl IntoIterator<Item = (Value, Value)>) -> Value {
     Value::from_object(PyDict {
-        entries: Mutex::new(entries.into_iter().collect()),
+        entries: OnceLock::from(Mutex::new(entries.into_iter().collect())),
+        make: None,
     })
+}
+
+/// Makes a dict of a JSON object that is asked for when the dict is first looked into: most of
+/// what is handed to macros never is. Of other JSON the dict is empty.
+pub fn dict_later(json: impl Deref<Target = Json> + Send + Sync + 'static) -> Value {
+    let make = move || match &*json {
+        Json::Object(object) => entries_of(object).collect(),
+        _ => Entries::default(),
+    };
+    Value::from_object(PyDict {
+        entries: OnceLock::new(),
+        make: Some(Box::new(make)),
+    })
+}
+
+fn entries_of(object: &Map<String, Json>) -> impl Iterator<Item = (Value, Value)> {
+    object
+        .iter()
+        .map(|(key, value)| (Value::from(key.as_str()), from_json(value)))
 }
 
 /// Makes a tuple.
@@ -61,11 +83,7 @@ pub fn from_json(json: &Json) -> Value {
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => list(items.iter().map(from_json).collect()),
-        Json::Object(entries) => dict(
-            entries
-                .iter()
-                .map(|(key, value)| (Value::from(key.as_str()), from_json(value))),
-        ),
+        Json::Object(object) => dict(entries_of(object)),
     }
 }
 
@@ -198,7 +216,11 @@ impl PyList {
 impl PyDict {
     /// The entries, to read or to change; do not call into the engine while holding them.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        let entries = self.entries.get_or_init(|| {
+            let make = self.make.as_ref();
+            Mutex::new(make.map_or_else(Entries::default, |make| make()))
+        });
+        entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The entries as they are now.
@@ -241,6 +263,12 @@ impl Object for PyList {
     }
 }
 
+impl fmt::Debug for PyDict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.snapshot()).finish()
+    }
+}
+
 impl Object for PyDict {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Map
@@ -274,6 +302,8 @@ impl Object for PyDict {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use serde_json::json;
 
@@ -282,6 +312,25 @@ mod tests {
         let value =
             json!({"a": [1, -2.5, null, true, {"b": "x"}], "n": 18_446_744_073_709_551_615_u64});
         assert_eq!(to_json(&from_json(&value)).expect("json"), value);
+    }
+
+    #[test]
+    fn a_later_dict_is_made_once_and_can_be_changed() {
+        struct Counted(Arc<AtomicUsize>, Json);
+        impl Deref for Counted {
+            type Target = Json;
+            fn deref(&self) -> &Json {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                &self.1
+            }
+        }
+        let made = Arc::new(AtomicUsize::new(0));
+        let later = dict_later(Counted(Arc::clone(&made), json!({"a": 1})));
+        assert_eq!(made.load(Ordering::Relaxed), 0);
+        let dict = later.downcast_object_ref::<PyDict>().expect("a dict");
+        dict.lock().insert(Value::from("b"), Value::from(2));
+        assert_eq!(to_json(&later).expect("json"), json!({"a": 1, "b": 2}));
+        assert_eq!(made.load(Ordering::Relaxed), 1);
     }
 
     #[test]

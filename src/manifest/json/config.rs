@@ -1,6 +1,6 @@
 //! The `config` blocks of dbt's dict shapes, with dbt's defaults filled in.
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value as Json;
 
 use super::FreshnessShape;
@@ -97,20 +97,14 @@ pub(super) struct ConfigShape<'a>(pub &'a Node);
 impl Serialize for ConfigShape<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let node = self.0;
-        let (first, second): (&[Field], &[Field]) = match node.resource_type {
-            ResourceType::Test => (TEST, &[]),
-            ResourceType::Model => (COMMON, MODEL),
-            ResourceType::Seed => (COMMON, SEED),
-            _ => (COMMON, &[]),
-        };
+        let (first, second) = fields(node.resource_type);
         let mut map = serializer.serialize_map(None)?;
         for (key, default) in first.iter().chain(second) {
-            serialize_field(&mut map, node, key, *default)?;
+            map.serialize_entry(key, &FieldShape(node, (key, *default)))?;
         }
         for (key, value) in &node.config.set {
-            let known = |(name, _): &&Field| *name == key;
-            let is_hook = matches!(key.as_str(), "pre_hook" | "post_hook");
-            if !is_hook && !first.iter().chain(second).any(|field| known(&field)) {
+            let known = |(name, _): &Field| *name == key;
+            if !is_other_hook_name(key) && !first.iter().chain(second).any(known) {
                 map.serialize_entry(key, value)?;
             }
         }
@@ -118,43 +112,59 @@ impl Serialize for ConfigShape<'_> {
     }
 }
 
-fn serialize_field<M: SerializeMap>(
-    map: &mut M,
-    node: &Node,
-    key: &'static str,
-    default: Unset,
-) -> Result<(), M::Error> {
-    let set = node.config.get(key);
-    match (default, set) {
-        (Unset::Tags, _) => map.serialize_entry(key, &node.config.tags()),
-        (Unset::Meta, _) => map.serialize_entry(key, &node.meta),
-        (Unset::Materialized, _) => map.serialize_entry(key, node.materialization()),
-        (Unset::Docs, set) => map.serialize_entry(key, &DocsShape(set)),
-        (Unset::Contract, set) => map.serialize_entry(key, &ContractShape::of_config(set)),
-        (Unset::Hooks, set) => {
-            let other = node.config.get(&key.replace('-', "_"));
-            map.serialize_entry(key, &HooksShape([set, other]))
-        }
-        // dbt drops a freshness that does not say when to build.
-        (Unset::BuildAfter, set) => map.serialize_entry(
-            key,
-            &set.filter(|freshness| freshness.get("build_after").is_some()),
-        ),
-        (_, Some(value)) => map.serialize_entry(key, value),
-        (Unset::Null, None) => map.serialize_entry(key, &()),
-        (Unset::True, None) => map.serialize_entry(key, &true),
-        (Unset::One, None) => map.serialize_entry(key, &1),
-        (Unset::Text(text), None) => map.serialize_entry(key, text),
-        (Unset::List, None) => map.serialize_entry(key, &[""; 0]),
-        (Unset::Map, None) => map.serialize_entry(key, &EmptyMap),
+/// The keys that nodes of a type have, in two parts.
+fn fields(kind: ResourceType) -> (&'static [Field], &'static [Field]) {
+    match kind {
+        ResourceType::Test => (TEST, &[]),
+        ResourceType::Model => (COMMON, MODEL),
+        ResourceType::Seed => (COMMON, SEED),
+        _ => (COMMON, &[]),
     }
 }
 
-struct EmptyMap;
+/// Hooks are shown under the names with a hyphen, whichever they were set by.
+fn is_other_hook_name(key: &str) -> bool {
+    matches!(key, "pre_hook" | "post_hook")
+}
 
-impl Serialize for EmptyMap {
+/// What [`ConfigShape`] holds under a key.
+pub(super) fn value(node: &Node, key: &str) -> Option<Json> {
+    let (first, second) = fields(node.resource_type);
+    match first.iter().chain(second).find(|(name, _)| *name == key) {
+        Some(field) => Some(super::to_json(&FieldShape(node, *field))),
+        None if is_other_hook_name(key) => None,
+        None => node.config.get(key).cloned(),
+    }
+}
+
+struct FieldShape<'a>(&'a Node, Field);
+
+impl Serialize for FieldShape<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_map(Some(0))?.end()
+        let FieldShape(node, (key, default)) = *self;
+        let set = node.config.get(key);
+        match (default, set) {
+            (Unset::Tags, _) => node.config.tags().serialize(serializer),
+            (Unset::Meta, _) => node.meta.serialize(serializer),
+            (Unset::Materialized, _) => node.materialization().serialize(serializer),
+            (Unset::Docs, set) => DocsShape(set).serialize(serializer),
+            (Unset::Contract, set) => ContractShape::of_config(set).serialize(serializer),
+            (Unset::Hooks, set) => {
+                let other = node.config.get(&key.replace('-', "_"));
+                HooksShape([set, other]).serialize(serializer)
+            }
+            // dbt drops a freshness that does not say when to build.
+            (Unset::BuildAfter, set) => set
+                .filter(|freshness| freshness.get("build_after").is_some())
+                .serialize(serializer),
+            (_, Some(value)) => value.serialize(serializer),
+            (Unset::Null, None) => serializer.serialize_unit(),
+            (Unset::True, None) => serializer.serialize_bool(true),
+            (Unset::One, None) => serializer.serialize_u64(1),
+            (Unset::Text(text), None) => serializer.serialize_str(text),
+            (Unset::List, None) => serializer.serialize_seq(Some(0))?.end(),
+            (Unset::Map, None) => serializer.serialize_map(Some(0))?.end(),
+        }
     }
 }
 

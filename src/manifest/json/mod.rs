@@ -100,12 +100,9 @@ pub fn node_shape(node: &Node, dialect: &Dialect) -> Json {
     to_json(&Shapes::for_templates(dialect).node(node))
 }
 
-/// What a template sees as `model.config`.
-pub fn config_shape(node: &Node) -> serde_json::Map<String, Json> {
-    match to_json(&ConfigShape(node)) {
-        Json::Object(config) => config,
-        _ => serde_json::Map::new(),
-    }
+/// What a template sees of a node's config under one key, where the node has it.
+pub fn config_value(node: &Node, key: &str) -> Option<Json> {
+    config::value(node, key)
 }
 
 /// The same of a source.

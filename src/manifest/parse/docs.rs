@@ -10,7 +10,7 @@ use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::jinja::context::{DocsLookup, docs_context};
 use crate::jinja::language::{Scope, py_str};
 use crate::loader::Package;
-use crate::manifest::{DocBlock, UniqueId};
+use crate::manifest::{ById, DocBlock, UniqueId};
 use crate::source::{SourceFile, Span};
 
 /// Every block, by unique id.
@@ -37,7 +37,7 @@ impl Docs {
     }
 
     /// The blocks as the manifest holds them.
-    pub fn to_blocks(&self) -> IndexMap<UniqueId, Arc<DocBlock>> {
+    pub fn to_blocks(&self) -> ById<DocBlock> {
         self.blocks
             .iter()
             .map(|(id, (block, _))| (id.clone(), Arc::clone(block)))

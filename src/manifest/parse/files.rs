@@ -140,7 +140,7 @@ pub fn nodes(
     patches: &Patches<'_>,
     jobs: &[Job],
     diagnostics: &mut Vec<Diagnostic>,
-) -> (Vec<Node>, Used) {
+) -> (Vec<Arc<Node>>, Used) {
     let there: FxHashSet<(ResourceType, usize, &str)> = jobs
         .iter()
         .map(|job| (job.kind, job.package, job.name.as_str()))
@@ -160,12 +160,13 @@ pub fn nodes(
         .map(|job| {
             let patch = patch_of(job);
             let used = patch.map(|patch| (job.kind, patch.properties.package, job.name.clone()));
-            (node(views, job, patch), used)
+            let (node, errors) = node(views, job, patch);
+            (Arc::new(node), errors, used)
         })
         .collect();
     let mut nodes = Vec::with_capacity(made.len());
     let mut used = Used::default();
-    for ((node, errors), described) in made {
+    for (node, errors, described) in made {
         nodes.push(node);
         diagnostics.extend(errors);
         used.extend(described);

@@ -19,7 +19,9 @@ use crate::config::node_config::Layer;
 use crate::diagnostic::{Code, Diagnostic, nearest};
 use crate::jinja::language::MacroInfo;
 use crate::jinja::{Reading, RefCall, SourceCall, builtin};
-use crate::manifest::kwargs::{looks_like_call, render_kwargs};
+use crate::manifest::kwargs::{
+    SUBQUERY, judged_text, literal_call, looks_like_call, render_kwargs,
+};
 use crate::manifest::{GenericTest, Node, ResourceType, Source, TestInfo, UniqueId};
 use crate::source::{SourceFile, Span};
 
@@ -60,10 +62,10 @@ enum Call {
 pub fn nodes(
     views: &Views<'_>,
     all: &[Properties],
-    nodes: &[Node],
+    nodes: &[Arc<Node>],
     sources: &[Source],
     diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<Node> {
+) -> Vec<Arc<Node>> {
     let mut by_name: FxHashMap<(ResourceType, &str), Vec<&Node>> = FxHashMap::default();
     for node in nodes {
         by_name
@@ -102,7 +104,13 @@ pub fn nodes(
             }
         }
     }
-    let made: Vec<_> = jobs.par_iter().map(|job| node(views, job)).collect();
+    let made: Vec<_> = jobs
+        .par_iter()
+        .map(|job| {
+            let (node, errors) = node(views, job);
+            (node.map(Arc::new), errors)
+        })
+        .collect();
     let mut tests = Vec::with_capacity(made.len());
     for (node, errors) in made {
         tests.extend(node);
@@ -208,10 +216,7 @@ fn node(views: &Views<'_>, job: &Job<'_>) -> (Option<Node>, Vec<Diagnostic>) {
         Call::Ref(call) => format!("ref('{}')", call.name),
         Call::Source(call) => format!("source('{}', '{}')", call.source, call.table),
     };
-    arguments.insert(
-        "model".to_owned(),
-        format!("{{{{ get_where_subquery({call}) }}}}").into(),
-    );
+    arguments.insert("model".to_owned(), judged_text(&call).into());
     let mut config = entry.config.clone();
     let name = match &entry.custom_name {
         Some(name) => test_names::TestName {
@@ -315,7 +320,7 @@ fn node(views: &Views<'_>, job: &Job<'_>) -> (Option<Node>, Vec<Diagnostic>) {
         Err(error) => found.push(*error),
     }
     if !is_quick(info) {
-        let subquery = macros::resolve(project, package, &["get_where_subquery".to_owned()], &[]);
+        let subquery = macros::resolve(project, package, &[SUBQUERY.to_owned()], &[]);
         for id in subquery {
             if !node.depends_on_macros.contains(&id) {
                 node.depends_on_macros.push(id);
@@ -503,10 +508,7 @@ fn render(
             .iter()
             .map(|(key, value)| (key.as_str(), value.clone()))
             .collect();
-        let name = match &generic.namespace {
-            Some(package) => format!("{package}.test_{}", generic.name),
-            None => format!("test_{}", generic.name),
-        };
+        let name = generic.macro_name();
         project.engine.call(&name, &[], &kwargs, &scope)
     });
     let collected = rendering.finish();
@@ -537,51 +539,4 @@ fn render(
         }
         error
     })
-}
-
-/// Reads a call of a function with plain text as arguments, such as `ref('a', "b")`.
-pub fn literal_call(text: &str) -> Option<(&str, Vec<String>)> {
-    let (function, rest) = text.trim().split_once('(')?;
-    let mut rest = rest.strip_suffix(')')?.trim();
-    let mut arguments = Vec::new();
-    while !rest.is_empty() {
-        let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
-        let end = rest[1..].find(quote)? + 1;
-        let argument = &rest[1..end];
-        if argument.contains('\\') {
-            return None;
-        }
-        arguments.push(argument.to_owned());
-        rest = rest[end + 1..].trim_start();
-        rest = match rest.strip_prefix(',') {
-            Some(more) => more.trim_start(),
-            None if rest.is_empty() => rest,
-            None => return None,
-        };
-    }
-    Some((function.trim_end(), arguments))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_with_plain_text_are_read_and_others_are_not() {
-        let read = |text| {
-            literal_call(text).map(|(function, names)| (function.to_owned(), names.join("|")))
-        };
-        assert_eq!(
-            read(" ref( 'a' , \"b\" ) "),
-            Some(("ref".to_owned(), "a|b".to_owned()))
-        );
-        assert_eq!(
-            read("source('a','b')"),
-            Some(("source".to_owned(), "a|b".to_owned()))
-        );
-        assert_eq!(read("ref(a)"), None);
-        assert_eq!(read("ref('a') ~ ')'"), None);
-        assert_eq!(read("ref('a', v=1)"), None);
-        assert_eq!(read("plain"), None);
-    }
 }

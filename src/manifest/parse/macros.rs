@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use super::properties::Patches;
 use super::{Project, sorted};
 use crate::jinja::language::MacroInfo;
-use crate::manifest::{Macro, UniqueId};
+use crate::manifest::{ById, Macro, UniqueId};
 
 /// Lists every macro with what YAML says of it.
-pub fn macros(project: &Project<'_>, patches: &Patches<'_>) -> IndexMap<UniqueId, Arc<Macro>> {
+pub fn macros(project: &Project<'_>, patches: &Patches<'_>) -> ById<Macro> {
     let all = project.engine.macros().iter().map(|info| {
         let mut packages = project.packages.iter();
         let package = packages.position(|package| package.project.name == info.package);
@@ -26,7 +25,7 @@ pub fn macros(project: &Project<'_>, patches: &Patches<'_>) -> IndexMap<UniqueId
             let package = project.package(patch.properties.package);
             format!("{package}://{}", patch.properties.file.path)
         });
-        let made = Macro {
+        Arc::new(Macro {
             unique_id: unique_id(info),
             package: Arc::clone(&info.package),
             name: info.name.to_string(),
@@ -38,10 +37,9 @@ pub fn macros(project: &Project<'_>, patches: &Patches<'_>) -> IndexMap<UniqueId
                 .unwrap_or_default(),
             meta: meta.and_then(Json::as_object).cloned().unwrap_or_default(),
             patch_path: described_by,
-        };
-        (made.unique_id.clone(), made)
+        })
     });
-    sorted(all.collect())
+    sorted(all.collect(), |made| &made.unique_id)
 }
 
 /// The macros behind names as a template of a package writes them, each once; other names are left out.

@@ -31,7 +31,7 @@ pub use self::connections::Connection;
 use self::connections::Views;
 use self::docs::Docs;
 use self::properties::{Patches, Properties};
-use super::{Manifest, Node, ResourceType, Source, UniqueId};
+use super::{ById, Manifest, Node, ResourceType, Source, UniqueId};
 use crate::config::has_jinja;
 use crate::config::node_config::{ConfigTrees, check, known_key, near_key};
 use crate::config::profile::Target;
@@ -253,7 +253,7 @@ fn read_properties(
 fn unsupported(
     packages: &[Package],
     properties: &[Properties],
-    nodes: &[Node],
+    nodes: &[Arc<Node>],
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     let mut found: IndexMap<&str, Vec<Span>> = IndexMap::new();
@@ -343,13 +343,10 @@ fn described(kind: ResourceType) -> &'static str {
 }
 
 /// Sorts by unique id.
-fn sorted<T>(items: Vec<(UniqueId, T)>) -> IndexMap<UniqueId, Arc<T>> {
-    let mut items = items;
-    items.sort_by(|a, b| a.0.cmp(&b.0));
-    items
-        .into_iter()
-        .map(|(id, item)| (id, Arc::new(item)))
-        .collect()
+fn sorted<T>(mut items: Vec<Arc<T>>, id: impl Fn(&T) -> &UniqueId) -> ById<T> {
+    items.sort_by(|a, b| id(a).cmp(id(b)));
+    let entries = items.into_iter().map(|item| (id(&item).clone(), item));
+    entries.collect()
 }
 
 /// The key by which sources are found: package, source, table.

@@ -169,9 +169,8 @@ pub fn fill(
     manifest: &mut Manifest,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let ids: Vec<UniqueId> = manifest.nodes.keys().cloned().collect();
-    for id in &ids {
-        let node = Arc::clone(&manifest.nodes[id]);
+    for at in 0..manifest.nodes.len() {
+        let node = Arc::clone(&manifest.nodes[at]);
         if !node.is_ods_table() {
             reads_batches(manifest, &node, diagnostics);
             continue;
@@ -194,9 +193,7 @@ pub fn fill(
         };
         let table = reader.table(patch.map(|patch| patch.entry));
         diagnostics.append(&mut reader.found);
-        if let Some(slot) = manifest.nodes.get_mut(id) {
-            Arc::make_mut(slot).upkeep.ods = Some(Arc::new(table));
-        }
+        Arc::make_mut(&mut manifest.nodes[at]).upkeep.ods = Some(Arc::new(table));
     }
     entangled(manifest, diagnostics);
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span as Duration};
+use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
 use super::connections::Views;
@@ -415,27 +416,30 @@ impl Reader<'_> {
 /// Does nothing for a project that has nothing that the engine follows.
 pub fn fill_reads(views: &Views<'_>, manifest: &mut Manifest, diagnostics: &mut Vec<Diagnostic>) {
     let followed = manifest.nodes.values().any(|node| node.upkeep.is_managed());
-    let ids: Vec<UniqueId> = manifest.nodes.keys().cloned().collect();
-    for id in ids {
-        let node = Arc::clone(&manifest.nodes[&id]);
-        if node.resource_type != ResourceType::Model {
-            continue;
-        }
-        let (reads, wrong) = reads(manifest, &node);
+    let found = of_each(manifest, |node| match node.resource_type {
+        ResourceType::Model => reads(manifest, node),
+        _ => (Vec::new(), Vec::new()),
+    });
+    for (at, (reads, wrong)) in found.into_iter().enumerate() {
         diagnostics.extend(wrong);
-        if followed && let Some(slot) = manifest.nodes.get_mut(&id) {
-            Arc::make_mut(slot).upkeep.reads = reads;
+        if !reads.is_empty() && followed {
+            Arc::make_mut(&mut manifest.nodes[at]).upkeep.reads = reads;
         }
     }
-    for node in manifest.nodes.values() {
-        reads_files(manifest, node, diagnostics);
-    }
+    let wrong = of_each(manifest, |node| reads_files(manifest, node));
+    diagnostics.extend(wrong.into_iter().flatten());
     if followed {
         for node in manifest.nodes.values() {
             short_retention(manifest, node, diagnostics);
             other_database(views, node, diagnostics);
         }
     }
+}
+
+/// Looks at every node, in parallel; what was found is in the order of the nodes.
+fn of_each<T: Send>(manifest: &Manifest, look: impl Fn(&Node) -> T + Sync + Send) -> Vec<T> {
+    let nodes: Vec<&Node> = manifest.nodes.values().map(|node| &**node).collect();
+    nodes.into_par_iter().map(look).collect()
 }
 
 fn reads(manifest: &Manifest, node: &Node) -> (Vec<Read>, Vec<Diagnostic>) {
@@ -526,12 +530,13 @@ fn reads(manifest: &Manifest, node: &Node) -> (Vec<Read>, Vec<Diagnostic>) {
 
 /// Refuses what reads files that nobody would load for it: they are rows only while a model is built
 /// that the engine follows.
-fn reads_files(manifest: &Manifest, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+fn reads_files(manifest: &Manifest, node: &Node) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
     let is_view = node.materialization() == "view";
     let is_followed = node.upkeep.is_managed() && node.microbatch.is_none() && !is_view;
     let is_table = node.resource_type == ResourceType::Model && !node.is_ephemeral();
     if !is_table || is_followed || node.is_ods_table() {
-        return;
+        return diagnostics;
     }
     let mut seen = BTreeSet::new();
     let mut queue: Vec<(&UniqueId, Option<&str>)> =
@@ -591,6 +596,7 @@ fn reads_files(manifest: &Manifest, node: &Node, diagnostics: &mut Vec<Diagnosti
                 .help(help),
         );
     }
+    diagnostics
 }
 
 /// A retention that deletes what a reader's mapping still needs.

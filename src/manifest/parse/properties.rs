@@ -14,7 +14,7 @@ use super::ods::Written;
 use super::{Project, check_config, described};
 use crate::config::node_config::{Layer, known_key, normalize};
 use crate::diagnostic::{Code, Diagnostic, nearest};
-use crate::manifest::{ColumnInfo, Macro, Node, ResourceType, UniqueId};
+use crate::manifest::{ById, ColumnInfo, Macro, Node, ResourceType};
 use crate::source::{SourceFile, Span};
 use crate::yaml::{self, Yaml, YamlKey, YamlValue};
 
@@ -921,8 +921,8 @@ impl<'a> Patches<'a> {
     pub fn unused(
         &self,
         used: &FxHashSet<(ResourceType, usize, String)>,
-        nodes: &[Node],
-        macros: &IndexMap<UniqueId, Arc<Macro>>,
+        nodes: &[Arc<Node>],
+        macros: &ById<Macro>,
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         let mut warnings = Vec::new();

@@ -19,23 +19,39 @@ pub fn repr(value: &Json) -> String {
     out
 }
 
-/// The `repr` of a value whose mappings are sorted and whose scalars were all turned into text.
-pub fn hashable(value: &Json) -> String {
-    fn flatten(value: &Json) -> Json {
-        match value {
-            Json::Object(map) => {
-                let mut entries: Vec<_> = map.iter().collect();
-                entries.sort_unstable_by_key(|(key, _)| *key);
-                let entries = entries
-                    .into_iter()
-                    .map(|(key, value)| (key.clone(), flatten(value)));
-                Json::Object(entries.collect::<Map<_, _>>())
+/// Writes the `repr` of a value whose mappings are sorted and whose scalars were all turned into text.
+fn write_hashable(out: &mut String, value: &Json) {
+    match value {
+        Json::Object(map) => write_hashable_map(out, map),
+        Json::Array(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push_str(", ");
+                }
+                write_hashable(out, item);
             }
-            Json::Array(items) => items.iter().map(flatten).collect(),
-            scalar => Json::String(str(scalar)),
+            out.push(']');
         }
+        Json::String(text) => write_text(out, text),
+        scalar => write_text(out, &repr(scalar)),
     }
-    repr(&flatten(value))
+}
+
+/// The same of a mapping.
+pub fn write_hashable_map(out: &mut String, map: &Map<String, Json>) {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    out.push('{');
+    for (at, (key, item)) in entries.into_iter().enumerate() {
+        if at > 0 {
+            out.push_str(", ");
+        }
+        write_text(out, key);
+        out.push_str(": ");
+        write_hashable(out, item);
+    }
+    out.push('}');
 }
 
 fn write_repr(out: &mut String, value: &Json) {
@@ -96,7 +112,8 @@ fn write_number(out: &mut String, number: &Number) {
     }
 }
 
-fn write_text(out: &mut String, text: &str) {
+/// Writes the `repr` of a text.
+pub fn write_text(out: &mut String, text: &str) {
     let quote = if text.contains('\'') && !text.contains('"') {
         '"'
     } else {
@@ -139,9 +156,8 @@ mod tests {
             r#"{'a': [1, 2.0, -0.5, 1e+16, 1.5e-07, True, None], "b'": "it's", 'c': '"\'\n\\ä\x00'}"#
         );
         assert_eq!(str(&json!("x")), "x");
-        assert_eq!(
-            hashable(&json!({"b": 1, "a": [null, "x"]})),
-            "{'a': ['None', 'x'], 'b': '1'}"
-        );
+        let mut hashed = String::new();
+        write_hashable(&mut hashed, &json!({"b": 1, "a": [null, "x"]}));
+        assert_eq!(hashed, "{'a': ['None', 'x'], 'b': '1'}");
     }
 }

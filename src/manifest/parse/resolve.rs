@@ -17,52 +17,38 @@ use crate::source::Span;
 pub fn fill(
     views: &Views<'_>,
     manifest: &mut Manifest,
-    nodes: Vec<Node>,
+    nodes: Vec<Arc<Node>>,
     sources: Vec<Source>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let (mut nodes, mut disabled): (Vec<Node>, Vec<Node>) =
+    let (mut nodes, mut disabled): (Vec<Arc<Node>>, Vec<Arc<Node>>) =
         nodes.into_iter().partition(|node| node.config.enabled());
     drop_duplicates(&mut nodes, diagnostics);
     let index = Index::new(&views.main().project, &nodes, &disabled, &sources);
     let resolved: Vec<_> = nodes.par_iter().map(|node| index.resolve(node)).collect();
     let names = index.into_orphans(&nodes, &resolved);
     for (node, found) in nodes.iter_mut().zip(resolved) {
-        node.depends_on = found.ids;
+        Arc::make_mut(node).depends_on = found.ids;
         diagnostics.extend(found.diagnostics);
     }
     ambiguous(views, &nodes, diagnostics);
     // A test whose node is not there is not run, as in dbt.
-    let (kept, orphans): (Vec<Node>, Vec<Node>) = nodes
+    let (kept, orphans): (Vec<Arc<Node>>, Vec<Arc<Node>>) = nodes
         .into_iter()
         .partition(|node| !names.contains(&node.unique_id));
     disabled.extend(orphans);
-    manifest.nodes = sorted(
-        kept.into_iter()
-            .map(|node| (node.unique_id.clone(), node))
-            .collect(),
-    );
-    manifest.disabled = sorted(
-        disabled
-            .into_iter()
-            .map(|node| (node.unique_id.clone(), node))
-            .collect(),
-    );
-    let (on, off): (Vec<Source>, Vec<Source>) = sources.into_iter().partition(is_enabled);
-    manifest.sources = sorted(
-        on.into_iter()
-            .map(|source| (source.unique_id.clone(), source))
-            .collect(),
-    );
-    manifest.disabled_sources = sorted(
-        off.into_iter()
-            .map(|source| (source.unique_id.clone(), source))
-            .collect(),
-    );
+    manifest.nodes = sorted(kept, |node| &node.unique_id);
+    manifest.disabled = sorted(disabled, |node| &node.unique_id);
+    let (on, off): (Vec<Arc<Source>>, Vec<Arc<Source>>) = sources
+        .into_iter()
+        .map(Arc::new)
+        .partition(|source| is_enabled(source));
+    manifest.sources = sorted(on, |source| &source.unique_id);
+    manifest.disabled_sources = sorted(off, |source| &source.unique_id);
 }
 
 /// Leaves the first of several nodes of one identity, and the first model or seed of one name.
-fn drop_duplicates(nodes: &mut Vec<Node>, diagnostics: &mut Vec<Diagnostic>) {
+fn drop_duplicates(nodes: &mut Vec<Arc<Node>>, diagnostics: &mut Vec<Diagnostic>) {
     let mut ids: FxHashMap<UniqueId, usize> = FxHashMap::default();
     let mut names: FxHashMap<(Arc<str>, String), usize> = FxHashMap::default();
     let mut doubles: Vec<(usize, usize)> = Vec::new();
@@ -125,7 +111,7 @@ fn is_refable(node: &Node) -> bool {
 }
 
 /// Two nodes must not build one relation.
-fn ambiguous(views: &Views<'_>, nodes: &[Node], diagnostics: &mut Vec<Diagnostic>) {
+fn ambiguous(views: &Views<'_>, nodes: &[Arc<Node>], diagnostics: &mut Vec<Diagnostic>) {
     let mut built: FxHashMap<(Option<&Arc<str>>, String), &Node> = FxHashMap::default();
     for node in nodes
         .iter()
@@ -169,8 +155,8 @@ struct Index<'a> {
 impl<'a> Index<'a> {
     fn new(
         project: &'a Project<'_>,
-        nodes: &'a [Node],
-        disabled: &'a [Node],
+        nodes: &'a [Arc<Node>],
+        disabled: &'a [Arc<Node>],
         sources: &'a [Source],
     ) -> Index<'a> {
         let mut index = Index {
@@ -350,7 +336,7 @@ impl<'a> Index<'a> {
     }
 
     /// The tests that read something that is not there.
-    fn into_orphans(self, nodes: &[Node], resolved: &[Resolved]) -> FxHashSet<UniqueId> {
+    fn into_orphans(self, nodes: &[Arc<Node>], resolved: &[Resolved]) -> FxHashSet<UniqueId> {
         let orphans = nodes.iter().zip(resolved).filter(|(_, found)| found.orphan);
         orphans.map(|(node, _)| node.unique_id.clone()).collect()
     }

@@ -1,7 +1,9 @@
 //! The names and identities of generic tests, as dbt makes them: they agree letter by letter.
 
+use std::fmt::Write;
+
 use md5::{Digest, Md5};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
 use super::python;
 
@@ -68,8 +70,15 @@ pub fn hash(
     test: &str,
     arguments: &Map<String, Json>,
 ) -> String {
-    let metadata = json!({"namespace": namespace, "name": test, "kwargs": arguments});
-    let digest = md5_hex(&format!("{full_name}{}", python::hashable(&metadata)));
+    // The `repr` of `{"namespace": .., "name": .., "kwargs": ..}`, sorted.
+    let mut hashed = format!("{full_name}{{'kwargs': ");
+    python::write_hashable_map(&mut hashed, arguments);
+    hashed.push_str(", 'name': ");
+    python::write_text(&mut hashed, test);
+    hashed.push_str(", 'namespace': ");
+    python::write_text(&mut hashed, namespace.unwrap_or("None"));
+    hashed.push('}');
+    let digest = md5_hex(&hashed);
     digest[digest.len() - 10..].to_owned()
 }
 
@@ -94,11 +103,17 @@ pub fn raw_code(namespace: Option<&str>, test: &str, config: &Map<String, Json>)
 
 fn md5_hex(text: &str) -> String {
     let digest = Md5::digest(text.as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(2 * digest.len());
+    for byte in digest {
+        write!(text, "{byte:02x}").expect("a string takes all that is written");
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn arguments(value: Json) -> Map<String, Json> {

@@ -303,12 +303,7 @@ impl House {
         extra: Vec<(&'static str, Value)>,
     ) -> (Scope, Arc<NodeState>) {
         let graph = self.graph.clone();
-        let config: IndexMap<String, Json> = config
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
+        let config = config.as_object().unwrap().clone();
         let materialized = config["materialized"].as_str();
         let kind = materialized
             .filter(|kind| ["test", "seed"].contains(kind))
@@ -320,7 +315,7 @@ impl House {
                 package: "shop".into(),
                 this: Some(self.relation(name)),
                 model: json!({"name": name, "resource_type": kind, "config": config, "description": "what it is", "columns": columns}).into(),
-                config: config.into(),
+                config: Arc::new(move |key| config.get(key).cloned()),
                 graph: Arc::new(move || graph.clone()),
                 resolver: Arc::new(Names(self.dialect, self.schema.clone())),
                 warehouse: Arc::clone(&self.live) as Arc<dyn Warehouse>,
