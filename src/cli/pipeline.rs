@@ -357,9 +357,6 @@ pub fn parse_opened(
         }
     }
     let whole = put_together(manifest, graph, &main);
-    // Held to the end of the process: taking a whole project apart would be the last thing that one
-    // waits for.
-    std::mem::forget(Arc::clone(&whole.project));
     Ok(Parsed { parts, ..whole })
 }
 
@@ -559,6 +556,15 @@ pub fn write_run_results_of(
 }
 
 impl Parsed {
+    /// Ends a command's use of it: what reads files is closed, and the rest is left to the end of the
+    /// process, since taking a whole project apart would be the last thing that one waits for.
+    pub fn leave(self) {
+        for part in self.parts() {
+            part.project.readers.close();
+        }
+        std::mem::forget(self);
+    }
+
     /// What lives in each connection, in the order in which they are built; a project with one
     /// connection is its only part.
     pub fn parts(&self) -> &[Parsed] {

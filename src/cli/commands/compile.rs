@@ -71,6 +71,7 @@ pub fn compile(invocation: &Invocation, args: CompileArgs) -> CommandResult {
         }
     }
     let failed = interrupted || results.iter().any(|result| result.status.is_failure());
+    parsed.leave();
     Ok(if failed {
         Outcome::Failed
     } else {

@@ -42,6 +42,7 @@ pub fn ls(invocation: &Invocation, args: LsArgs) -> CommandResult {
     for line in lines {
         invocation.report(Event::Output(event::Output::Line(line)));
     }
+    parsed.leave();
     Ok(Outcome::Success)
 }
 

@@ -11,5 +11,6 @@ pub fn parse(invocation: &Invocation) -> CommandResult {
     let report = |event| invocation.report(event);
     let parsed = pipeline::parse(&invocation.settings, TemplateFlags::default(), &report)?;
     pipeline::write_manifest(invocation, &parsed)?;
+    parsed.leave();
     Ok(Outcome::Success)
 }

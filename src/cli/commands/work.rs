@@ -191,6 +191,7 @@ fn carry_out(invocation: &Invocation, job: Job) -> CommandResult {
     if !failed && matches!(job.work, Work::Build | Work::Run) {
         hint(invocation, &results);
     }
+    parsed.leave();
     Ok(if failed {
         Outcome::Failed
     } else {
