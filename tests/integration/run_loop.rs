@@ -146,3 +146,55 @@ fn a_manifest_is_written_where_nothing_is_compiled() {
         assert!(manifest.contains("model.shop.a"), "{command}");
     }
 }
+
+/// A generic test calls its macro straight away where nobody has overridden `ref`; else its text is
+/// rendered. Either way it says the same.
+#[test]
+fn tests_say_the_same_whether_their_text_is_rendered_or_not() {
+    let files = "\
+-- file: dbt_project.yml
+name: shop
+-- file: models/orders.sql
+select 1 as id, 'new' as status
+-- file: models/_orders.yml
+models:
+  - name: orders
+    columns:
+      - name: id
+        tests:
+          - not_null: {where: \"status = 'new'\"}
+          - unique
+          - odd: {least: \"{{ var('least', 2) }}\"}
+      - name: status
+        tests:
+          - accepted_values: {values: [new, \"it's\"]}
+          - relationships: {to: ref('orders'), field: status}
+-- file: tests/generic/odd.sql
+{% test odd(model, column_name, least=1) %}
+  {{ config(severity='warn') }}
+  select * from {{ model }} where {{ column_name }} < {{ least }}
+{% endtest %}
+";
+    let overridden = format!(
+        "{files}-- file: macros/ref.sql\n{{% macro ref(name) %}}{{{{ return(builtins.ref(name)) }}}}{{% endmacro %}}\n"
+    );
+    let said = |files: &str| {
+        let sandbox = Sandbox::new(files);
+        sandbox.run(&["compile"]).expect(0);
+        let text = sandbox.read("target/manifest.json");
+        let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let nodes = manifest["nodes"].as_object().unwrap();
+        let tests = nodes.iter().filter(|(id, _)| id.starts_with("test."));
+        tests
+            .map(|(id, test)| {
+                (
+                    id.clone(),
+                    test["compiled_code"].as_str().unwrap().to_owned(),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let quick = said(files);
+    assert_eq!(quick.len(), 5);
+    assert_eq!(quick, said(&overridden));
+}
