@@ -431,4 +431,18 @@ mod tests {
             Some(3)
         );
     }
+
+    #[test]
+    fn nodes_of_several_batches_are_one_object_in_order() {
+        let mut manifest = Manifest::default();
+        for at in 0..2 * BATCH + 1 {
+            let node = fixture::node(&format!("model.shop.m{at:05}"), &[]);
+            manifest
+                .nodes
+                .insert(node.unique_id.clone(), Arc::new(node));
+        }
+        let json: serde_json::Value = serde_json::from_slice(&written(&manifest)).expect("JSON");
+        let nodes = json["nodes"].as_object().expect("an object");
+        assert!(nodes.keys().eq(manifest.nodes.keys().map(UniqueId::as_str)));
+    }
 }

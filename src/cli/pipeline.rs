@@ -559,7 +559,7 @@ impl Parsed {
     /// Ends a command's use of it: what reads files is closed, and the rest is left to the end of the
     /// process, since taking a whole project apart would be the last thing that one waits for.
     pub fn leave(self) {
-        for part in self.parts() {
+        for part in self.parts.iter().chain([&self]) {
             part.project.readers.close();
         }
         std::mem::forget(self);

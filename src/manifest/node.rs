@@ -216,10 +216,15 @@ pub struct GenericTest {
 impl GenericTest {
     /// The macro that it calls, with its package where one was named.
     pub fn macro_name(&self) -> String {
-        match &self.namespace {
-            Some(package) => format!("{package}.test_{}", self.name),
-            None => format!("test_{}", self.name),
-        }
+        test_macro(self.namespace.as_deref(), &self.name)
+    }
+}
+
+/// The macro of a generic test, with its package where one is named.
+pub fn test_macro(namespace: Option<&str>, test: &str) -> String {
+    match namespace {
+        Some(package) => format!("{package}.test_{test}"),
+        None => format!("test_{test}"),
     }
 }
 

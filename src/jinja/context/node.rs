@@ -17,7 +17,7 @@ use super::{
     ConfigOf, DBT_VERSION, Lazy, NodeState, ProjectFacts, adapter, column, config, exceptions,
     functions, modules, partition, refs, relation, results,
 };
-use crate::jinja::language::{dict_later, from_json, list};
+use crate::jinja::language::{dict_later, from_json, from_json_object, list};
 use crate::jinja::port::{Collected, PartitionText, Resolver, Warehouse};
 use crate::relation::Relation;
 
@@ -197,7 +197,7 @@ impl Context {
         let value = match name {
             "var" => refs::var(self),
             "env_var" => refs::env_var(self),
-            "target" => json_object(&project.target),
+            "target" => from_json_object(&project.target),
             "project_name" => Value::from(Arc::clone(&project.project)),
             "dbt_version" => Value::from(DBT_VERSION),
             "invocation_id" => Value::from(project.invocation_id.as_str()),
@@ -218,7 +218,7 @@ impl Context {
             "zip" => functions::zip(),
             "zip_strict" => functions::zip_strict(),
             "local_md5" => functions::local_md5(),
-            "invocation_args_dict" => json_object(&project.invocation_args),
+            "invocation_args_dict" => from_json_object(&project.invocation_args),
             "dbt_metadata_envs" => functions::metadata_envs(self),
             "diff_of_two_dicts" => functions::diff_of_two_dicts(),
             "builtins" => builtins(self),
@@ -269,14 +269,6 @@ fn api(context: &Arc<Context>) -> Value {
         "Column" => Some(column::class_value(dialect)),
         _ => None,
     })
-}
-
-fn json_object(entries: &Map<String, Json>) -> Value {
-    crate::jinja::language::dict(
-        entries
-            .iter()
-            .map(|(key, value)| (Value::from(key.as_str()), from_json(value))),
-    )
 }
 
 /// Locks, whatever happened to the last holder.

@@ -56,8 +56,8 @@ pub use format::{py_repr, py_str};
 pub use frame::{call_span, current_package, dispatch, engine_of, lookup, scope_of};
 pub use methods::{bind, kwargs, split_kwargs, wrong_arguments};
 pub use values::{
-    PyDict, PyList, dict, dict_later, from_json, items, list, pairs, to_json, tuple, type_error,
-    type_name,
+    PyDict, PyList, dict, dict_later, from_json, from_json_object, items, list, pairs, to_json,
+    tuple, type_error, type_name,
 };
 
 use crate::source::{SourceFile, Span};

@@ -83,8 +83,13 @@ pub fn from_json(json: &Json) -> Value {
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => list(items.iter().map(from_json).collect()),
-        Json::Object(object) => dict(entries_of(object)),
+        Json::Object(object) => from_json_object(object),
     }
+}
+
+/// The same of a JSON object: a dict.
+pub fn from_json_object(object: &Map<String, Json>) -> Value {
+    dict(entries_of(object))
 }
 
 /// Makes JSON of a value, as Python's `json.dumps` would: keys become text, tuples arrays.

@@ -22,7 +22,7 @@ use crate::jinja::{Reading, RefCall, SourceCall, builtin};
 use crate::manifest::kwargs::{
     SUBQUERY, judged_text, literal_call, looks_like_call, render_kwargs,
 };
-use crate::manifest::{GenericTest, Node, ResourceType, Source, TestInfo, UniqueId};
+use crate::manifest::{GenericTest, Node, ResourceType, Source, TestInfo, UniqueId, test_macro};
 use crate::source::{SourceFile, Span};
 
 /// What a test is attached to.
@@ -343,10 +343,7 @@ fn find_macro<'e>(
     package: &str,
     entry: &TestEntry,
 ) -> Option<&'e MacroInfo> {
-    let name = match &entry.namespace {
-        Some(namespace) => format!("{namespace}.test_{}", entry.name),
-        None => format!("test_{}", entry.name),
-    };
+    let name = test_macro(entry.namespace.as_deref(), &entry.name);
     project.engine.find(package, &name)
 }
 

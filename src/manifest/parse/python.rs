@@ -15,33 +15,48 @@ pub fn str(value: &Json) -> String {
 /// Python's `repr`.
 pub fn repr(value: &Json) -> String {
     let mut out = String::new();
-    write_repr(&mut out, value);
+    write(&mut out, value, Form::Plain);
     out
 }
 
-/// Writes the `repr` of a value whose mappings are sorted and whose scalars were all turned into text.
-fn write_hashable(out: &mut String, value: &Json) {
-    match value {
-        Json::Object(map) => write_hashable_map(out, map),
-        Json::Array(items) => {
+/// The `repr` of a mapping as dbt hashes it: all keys sorted, all scalars turned into text.
+pub fn write_hashed(out: &mut String, map: &Map<String, Json>) {
+    write_map(out, map, Form::Hashed);
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Plain,
+    Hashed,
+}
+
+fn write(out: &mut String, value: &Json, form: Form) {
+    match (value, form) {
+        (Json::Object(map), _) => write_map(out, map, form),
+        (Json::Array(items), _) => {
             out.push('[');
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
                     out.push_str(", ");
                 }
-                write_hashable(out, item);
+                write(out, item, form);
             }
             out.push(']');
         }
-        Json::String(text) => write_text(out, text),
-        scalar => write_text(out, &repr(scalar)),
+        (Json::String(text), _) => write_text(out, text),
+        (scalar, Form::Hashed) => write_text(out, &repr(scalar)),
+        (Json::Null, Form::Plain) => out.push_str("None"),
+        (Json::Bool(true), Form::Plain) => out.push_str("True"),
+        (Json::Bool(false), Form::Plain) => out.push_str("False"),
+        (Json::Number(number), Form::Plain) => write_number(out, number),
     }
 }
 
-/// The same of a mapping.
-pub fn write_hashable_map(out: &mut String, map: &Map<String, Json>) {
+fn write_map(out: &mut String, map: &Map<String, Json>, form: Form) {
     let mut entries: Vec<_> = map.iter().collect();
-    entries.sort_unstable_by_key(|(key, _)| *key);
+    if form == Form::Hashed {
+        entries.sort_unstable_by_key(|(key, _)| *key);
+    }
     out.push('{');
     for (at, (key, item)) in entries.into_iter().enumerate() {
         if at > 0 {
@@ -49,41 +64,9 @@ pub fn write_hashable_map(out: &mut String, map: &Map<String, Json>) {
         }
         write_text(out, key);
         out.push_str(": ");
-        write_hashable(out, item);
+        write(out, item, form);
     }
     out.push('}');
-}
-
-fn write_repr(out: &mut String, value: &Json) {
-    match value {
-        Json::Null => out.push_str("None"),
-        Json::Bool(true) => out.push_str("True"),
-        Json::Bool(false) => out.push_str("False"),
-        Json::Number(number) => write_number(out, number),
-        Json::String(text) => write_text(out, text),
-        Json::Array(items) => {
-            out.push('[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    out.push_str(", ");
-                }
-                write_repr(out, item);
-            }
-            out.push(']');
-        }
-        Json::Object(map) => {
-            out.push('{');
-            for (at, (key, item)) in map.iter().enumerate() {
-                if at > 0 {
-                    out.push_str(", ");
-                }
-                write_text(out, key);
-                out.push_str(": ");
-                write_repr(out, item);
-            }
-            out.push('}');
-        }
-    }
 }
 
 fn write_number(out: &mut String, number: &Number) {
@@ -157,7 +140,8 @@ mod tests {
         );
         assert_eq!(str(&json!("x")), "x");
         let mut hashed = String::new();
-        write_hashable(&mut hashed, &json!({"b": 1, "a": [null, "x"]}));
-        assert_eq!(hashed, "{'a': ['None', 'x'], 'b': '1'}");
+        let map = json!({"b": 1, "a": [null, {"d": "x", "c": true}]});
+        write_hashed(&mut hashed, map.as_object().expect("a mapping"));
+        assert_eq!(hashed, "{'a': ['None', {'c': 'True', 'd': 'x'}], 'b': '1'}");
     }
 }

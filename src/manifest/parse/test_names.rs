@@ -6,6 +6,7 @@ use md5::{Digest, Md5};
 use serde_json::{Map, Value as Json};
 
 use super::python;
+use crate::manifest::test_macro;
 
 /// What a generic test is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ pub fn hash(
 ) -> String {
     // The `repr` of `{"namespace": .., "name": .., "kwargs": ..}`, sorted.
     let mut hashed = format!("{full_name}{{'kwargs': ");
-    python::write_hashable_map(&mut hashed, arguments);
+    python::write_hashed(&mut hashed, arguments);
     hashed.push_str(", 'name': ");
     python::write_text(&mut hashed, test);
     hashed.push_str(", 'namespace': ");
@@ -84,10 +85,8 @@ pub fn hash(
 
 /// The call of the test macro, and its configs, as dbt writes them into the node's code.
 pub fn raw_code(namespace: Option<&str>, test: &str, config: &Map<String, Json>) -> String {
-    let namespace = namespace
-        .map(|package| format!("{package}."))
-        .unwrap_or_default();
-    let mut code = format!("{{{{ {namespace}test_{test}(**_dbt_generic_test_kwargs) }}}}");
+    let called = test_macro(namespace, test);
+    let mut code = format!("{{{{ {called}(**_dbt_generic_test_kwargs) }}}}");
     if !config.is_empty() {
         let settings: Vec<String> = config
             .iter()
