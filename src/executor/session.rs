@@ -113,6 +113,8 @@ pub struct Session {
 struct State {
     runtime: Runtime,
     connection: Option<Box<dyn Connection>>,
+    /// How many connections it has had.
+    connections: u64,
     transaction_open: bool,
     /// Whether who holds the transaction ends it, and nobody else.
     held: bool,
@@ -146,6 +148,7 @@ impl Session {
             state: Mutex::new(State {
                 runtime,
                 connection: None,
+                connections: 0,
                 transaction_open: false,
                 held: false,
                 guarded: false,
@@ -195,6 +198,11 @@ impl Session {
     /// Opens the connection if it is not open.
     pub fn connect(&self) -> Result<(), QueryFailure> {
         self.lock().connected(&self.shared).map(|_| ())
+    }
+
+    /// The number of its connection: another one has none of the temporary tables of the one before.
+    pub fn connection(&self) -> u64 {
+        self.lock().connections
     }
 
     /// Runs a statement that hands rows out as bytes, within the transaction.
@@ -274,6 +282,7 @@ impl State {
             .expect("no holder of the cancellers' lock panics")
             .push(connection.canceller());
         self.connection = Some(connection);
+        self.connections += 1;
         Ok(())
     }
 

@@ -587,6 +587,21 @@ fn a_run_that_is_killed_leaves_all_of_a_batch_or_nothing() {
     }
 }
 
+/// The files were staged in temporary tables, which are gone with the connection that the server ended.
+#[test]
+fn a_batch_whose_connection_is_lost_after_it_was_staged_is_staged_again() {
+    let store = Store::new("it_ods_lost");
+    store.offers("1", "tea", "5");
+    store.build().expect(0);
+    store.offers("2", "tea", "6");
+    let mut load = store.paused("inbox-staged", "2");
+    store.by_hand("select pg_terminate_backend(pid) from pg_stat_activity where query like '%it_ods_lost%' and pid <> pg_backend_pid()");
+    let ended = load.wait().unwrap();
+    assert!(ended.success(), "{}", store.message("ods_variant"));
+    assert_eq!(store.prices(), "tea-1|6|tea of 2");
+    assert_eq!(store.batches(), "1|loaded\n2|loaded");
+}
+
 #[test]
 fn a_table_that_was_made_anew_is_filled_whatever_happened_to_the_run() {
     let store = Store::new("it_ods_anew");

@@ -302,6 +302,7 @@ impl Work<'_> {
             let started = Instant::now();
             let begun = civil_text(Timestamp::now());
             self.tell_start(&chain, total);
+            let connection = self.loads.session.connection();
             let fault = match self.stage(&chain) {
                 Err(fault) => fault,
                 Ok(staged) => match self.transaction(&chain, &staged, &begun) {
@@ -317,7 +318,10 @@ impl Work<'_> {
                 },
             };
             let code = fault.diagnostic.code;
-            if code == Code::DatabaseConflict && tried < MOST_REPEATS {
+            // On another connection nothing of what was staged is there: that is no fault of the batch's.
+            let unstaged =
+                self.loads.session.connection() != connection && code != Code::Connection;
+            if (unstaged || code == Code::DatabaseConflict) && tried < MOST_REPEATS {
                 tried += 1;
                 repeat_soon(
                     self.loads.session,
@@ -337,7 +341,7 @@ impl Work<'_> {
             ) {
                 return Err(fault.diagnostic);
             }
-            let Some(at) = fault.batch else {
+            let Some(at) = fault.batch.filter(|_| !unstaged) else {
                 return Err(fault.diagnostic);
             };
             let outcome = match code {
